@@ -1,0 +1,44 @@
+"""Start JupyterLab on the course, in the language that is on: `python -m factory.lab [options of jupyter lab]`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from factory import language
+from factory.lab import page
+
+FIRST = "notebooks/00_what_is_inference.ipynb"
+
+
+def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
+    """What to run, with which environment, in which folder; the learner's Jupyter settings stay in force."""
+    home = next((folder for folder in (Path(__file__).resolve().parents[2], Path.cwd()) if (folder / FIRST).exists()),
+                Path.cwd())
+    folder = page.write_folder(language.current())
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("JUPYTER_CONFIG_PATH"))))
+    named = any(not argument.startswith("-") for argument in arguments)
+    opened = [] if named or not (home / FIRST).exists() else [FIRST]
+    return (
+        [sys.executable, "-m", "jupyterlab", "--custom-css", *arguments, *opened],
+        {**os.environ, "JUPYTER_CONFIG_PATH": path, page.FOLDER: str(folder)},
+        Path.cwd() if named else home,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run JupyterLab until it ends, and give its exit status."""
+    words, environment, folder = command(arguments)
+    with subprocess.Popen(words, env=environment, cwd=folder) as server:
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:
+                continue  # Jupyter has heard Ctrl-C too, and asks its own question
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Small pieces of SVG: elements, labels that stand in two languages, and numbers with their units."""
+
+from __future__ import annotations
+
+from html import escape
+
+from factory.language import Text
+
+FONT = "system-ui, 'Hiragino Sans', 'Noto Sans JP', 'Noto Sans CJK JP', 'Yu Gothic UI', Meiryo, sans-serif"
+INK, QUIET, PAPER = "#1f2933", "#5b6b7b", "#ffffff"
+# Okabe and Ito's colours, told apart by every kind of colour vision (jfly.uni-koeln.de/color).
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+
+
+def tag(name: str, *inside: str, **attributes: object) -> str:
+    """An element; `fill_opacity=0.5` becomes fill-opacity="0.5", and an attribute that is None is left out."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"'
+        for key, value in attributes.items() if value is not None
+    )
+    return f"<{name}{written}>{''.join(inside)}</{name}>" if inside else f"<{name}{written}/>"
+
+
+def _short(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def box(x: float, y: float, width: float, height: float, fill: str, radius: float = 0, **more: object) -> str:
+    """A rectangle, rounded by `radius`."""
+    return tag("rect", x=x, y=y, width=width, height=height, rx=radius or None, fill=fill, **more)
+
+
+def disc(x: float, y: float, radius: float, fill: str, **more: object) -> str:
+    """A filled circle."""
+    return tag("circle", cx=x, cy=y, r=radius, fill=fill, **more)
+
+
+def line(path: str, colour: str, width: float = 2, **more: object) -> str:
+    """A stroke along an SVG path."""
+    return tag("path", d=path, fill="none", stroke=colour, stroke_width=width, **more)
+
+
+def word(text: str, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK,
+         **more: object) -> str:
+    """A text that is the same in every language."""
+    return tag("text", escape(text, quote=False), x=x, y=y, font_size=size, **_unless_usual(anchor, fill), **more)
+
+
+def _unless_usual(anchor: str, fill: str) -> dict[str, str | None]:
+    """What `picture` does not say for all texts already."""
+    return {"text_anchor": None if anchor == "middle" else anchor, "fill": None if fill == INK else fill}
+
+
+def pair(text: Text, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK,
+         **more: object) -> str:
+    """A label in both languages, Japanese above English, centred on `y` by whichever is shown.
+
+    The language switch hides one of the two and takes the shifts away (`factory.lab.page`).
+    """
+    lines = "".join(
+        tag("text", escape(sentence, quote=False), lang=code, x=x, y=y, font_size=size,
+            **_unless_usual(anchor, fill), transform=f"translate(0 {shift:.1f})", **more)
+        for code, sentence, shift in (("ja", text.ja, -0.58 * size), ("en", text.en, 0.58 * size))
+    )
+    return tag("g", lines, class_="factory-pair")
+
+
+def picture(width: float, height: float, *inside: str) -> str:
+    """The whole drawing: `width` by `height` units, as wide as the page lets it be, on a ground of its own."""
+    return tag("svg", *inside, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:g} {height:g}",
+               width="100%", font_family=FONT, text_anchor="middle", fill=INK, stroke_linecap="round",
+               stroke_linejoin="round", style=f"max-width:{width:g}px;height:auto;display:block")
+
+
+def quantity(number: float | None, unit: str = "") -> str:
+    """A number with its unit: 1,234 or 12.3 MB; "-" for a number that nobody knows."""
+    if number is None:
+        return "-"
+    if not unit and number < 100_000:
+        return f"{number:,.0f}"
+    for prefix in ("", "k", "M", "G", "T"):
+        if number < 999.5:
+            break
+        number /= 1000
+    else:
+        prefix = "P"
+    digits = 0 if number >= 99.5 or (not prefix and number == int(number)) else 1
+    return f"{number:.{digits}f} {prefix}{unit}".rstrip()
+
+
+def duration(milliseconds: float | None) -> str:
+    """A time in the unit that suits it: 45 µs, 12.3 ms, 1.23 s."""
+    if milliseconds is None:
+        return "-"
+    if milliseconds < 0.9995:
+        return f"{milliseconds * 1000:.0f} µs"
+    return f"{milliseconds:.1f} ms" if milliseconds < 999.95 else f"{milliseconds / 1000:.2f} s"
+
+
+def percent(share: float) -> str:
+    """A share of the whole; what is there but under a half per cent is not rounded to nothing."""
+    return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

@@ -1,0 +1,194 @@
+"""The language switch of a notebook: one state, and what follows it live (text, widgets, drawings, errors)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import ipywidgets as widgets
+import traitlets
+
+from factory import language
+from factory.lab import page, trouble
+from factory.lab.show import Html, as_html, both
+from factory.language import Text
+
+NAMES = (("日本語", "ja"), ("English", "en"), ("両方 Both", "both"))
+TIPS = ("日本語で読む", "Read in English", "両方のことばで読む / Read in both languages")
+NOT_YET = Text("このセルを実行すると、ことばを切り替えるボタンが出ます。", "Run this cell for the buttons that switch the language.")
+
+
+class Language(traitlets.HasTraits):
+    """The language in force, as a state to observe; a change is remembered for the next session."""
+
+    code = traitlets.Enum(language.CHOICES)
+
+    @traitlets.default("code")
+    def _start(self) -> str:
+        return language.current()
+
+    @traitlets.observe("code")
+    def _switch(self, change: Any) -> None:
+        language.use(change["new"], remember=True)
+        page.refresh(change["new"])
+
+
+state = Language()
+
+
+def use(code: str) -> None:
+    """Switch to "ja", "en" or "both", as a button of the language bar does."""
+    state.code = code
+
+
+class Bar(widgets.VBox):
+    """The buttons that switch the language; its class names tell the page's style rules which language is on."""
+
+    def __init__(self) -> None:
+        buttons = widgets.ToggleButtons(options=NAMES, value=state.code, tooltips=TIPS, style={"button_width": "auto"})
+        style = widgets.HTML(f"<style>{page.rules()}</style>", layout={"display": "none"})
+        super().__init__([buttons, style])
+        self._mark()
+        state.observe(self._mark, "code")
+        traitlets.link((buttons, "value"), (state, "code"))
+
+    def _mark(self, change: object = None) -> None:
+        self._dom_classes = ("factory-language", f"factory-{state.code}")
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**options), "text/html": both(NOT_YET), "text/plain": str(NOT_YET)}
+
+
+def language_bar() -> Bar:
+    """The language switch, for the end of a notebook's first cell; it also makes the factory's errors readable."""
+    trouble.install_error_display()
+    return Bar()
+
+
+_bound: WeakKeyDictionary[widgets.Widget, dict[str, Any]] = WeakKeyDictionary()
+
+
+def bind(widget: Any, **texts: Any) -> Any:
+    """Set a widget's traits from texts, now and at every switch, and give the widget back.
+
+    bind(slider, description=Text("層の数", "layers")); options takes pairs of (Text, value).
+    """
+    _bound.setdefault(widget, {}).update(texts)
+    _speak(widget, texts)
+    return widget
+
+
+def _speak(widget: Any, texts: dict[str, Any]) -> None:
+    for name, text in texts.items():
+        if name == "options" and hasattr(widget, "index"):
+            chosen, started = widget.index, bool(widget.options)
+            with widget.hold_trait_notifications():
+                widget.options = _spoken(text)
+                if started:
+                    widget.index = chosen
+        else:
+            setattr(widget, name, _spoken(text))
+
+
+def _spoken(text: Any) -> Any:
+    if isinstance(text, Text):
+        return str(text)
+    return type(text)(map(_spoken, text)) if isinstance(text, (list, tuple)) else text
+
+
+def _speak_all(change: object) -> None:
+    for widget, texts in list(_bound.items()):
+        if widget.comm is not None:
+            _speak(widget, texts)
+
+
+state.observe(_speak_all, "code")
+
+
+class Live(widgets.VBox):
+    """Controls, and below them what a function makes of their values; see `live`."""
+
+    def __init__(self, function: Callable[..., Any], controls: dict[str, Any]) -> None:
+        self._function, self._controls = function, controls
+        moving = [control for control in controls.values() if isinstance(control, widgets.Widget)]
+        self.view = widgets.HTML()
+        super().__init__([*moving, self.view])
+        for control in moving:
+            control.observe(self.draw, "value")
+        state.observe(self.draw, "code")
+        self.draw()
+
+    def draw(self, change: object = None) -> None:
+        """Call the function with the values that the controls have now, and show what it gives."""
+        values = {name: control.value if isinstance(control, widgets.Widget) else control
+                  for name, control in self._controls.items()}
+        self.view.add_class("factory-busy")
+        try:
+            self.view.value = _drawn(self._function, values)
+        except Exception as error:
+            self.view.value = trouble.box(error).html
+        finally:
+            self.view.remove_class("factory-busy")
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        for control in self._controls.values():
+            if isinstance(control, widgets.Widget):
+                control.unobserve(self.draw, "value")
+        state.unobserve(self.draw, "code")
+        super().close()
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**options), "text/html": self.view.value}
+
+
+def _drawn(function: Callable[..., Any], values: dict[str, Any]) -> str:
+    """The HTML of what a function prints, displays and gives."""
+    from IPython.utils.capture import capture_output
+
+    with capture_output(stderr=False) as captured:
+        result = function(**values)
+    shown = "".join(as_html(Html(*_html_of(output.data))) for output in captured.outputs)
+    printed = f"<pre>{escape(captured.stdout)}</pre>" if captured.stdout else ""
+    return printed + shown + as_html(result)
+
+
+def _html_of(data: dict[str, Any]) -> tuple[str, str]:
+    plain = str(data.get("text/plain", ""))
+    if "text/html" in data:
+        return data["text/html"], plain
+    if "image/png" in data:
+        return f'<img alt="{escape(plain)}" src="data:image/png;base64,{data["image/png"]}">', plain
+    return f"<pre>{escape(plain)}</pre>", plain
+
+
+_lives: dict[str, tuple[int, list[Live]]] = {}
+
+
+def live(function: Callable[..., Any], **controls: Any) -> Live:
+    """Controls with a drawing that follows them, and the language, live.
+
+    function is called with each control's value by name, at once and at every change; it may give a `picture`, SVG or
+    HTML, a Text or a matplotlib Figure, and may print. An error in it becomes a readable message. A control that is
+    no widget is passed as it is.
+    """
+    cell, count = _this_cell()
+    before, mine = _lives.get(cell, (count, []))
+    if before != count:  # the cell runs again: what it made last time is gone from the page
+        for old in mine:
+            old.close()
+        mine = []
+    made = Live(function, controls)
+    if cell:
+        _lives[cell] = (count, [*mine, made])
+    return made
+
+
+def _this_cell() -> tuple[str, int]:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    header = getattr(shell, "parent_header", None) or {}
+    return header.get("metadata", {}).get("cellId", ""), getattr(shell, "execution_count", 0)

@@ -1,0 +1,63 @@
+"""The race of find: the solvers that apply run in turn on the same numbers, and the least CPU time of each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import thread_time
+
+import numpy as np
+import psutil
+from threadpoolctl import ThreadpoolController
+
+from factory.language import Text
+from factory.problem import ConvolutionProblem
+from factory.simulator.solvers import Solver, Workspace
+
+_ROUNDS = 5
+_ENOUGH = 0.3  # seconds of racing one problem after which no further round starts
+_HOPELESS = 4.0  # times the best so far: a solver that far behind runs no second time
+
+_NO_ROOM = Text(
+    "作業用メモリが {need:,} バイト必要で、このコンピューターの空き {free:,} バイトに入りません。",
+    "needs {need:,} bytes of workspace, and this computer has {free:,} free.",
+)
+
+_threads: ThreadpoolController | None = None
+
+
+def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> tuple[dict[str, float], dict[str, Text]]:
+    """Milliseconds of CPU time on one thread, and why a solver was not raced.
+
+    CPU time, alternating rounds and the minimum keep other programs on the computer out of the result.
+    """
+    global _threads
+    _threads = _threads or ThreadpoolController()
+    random = np.random.default_rng(0)
+    x = random.standard_normal(problem.x_shape, np.float32)
+    w = random.standard_normal(problem.w_shape, np.float32)
+    y = np.empty(problem.y_shape, np.float32)
+    dropped: dict[str, Text] = {}
+    runners: list[Solver] = []
+    free = psutil.virtual_memory().available
+    for solver in solvers:
+        if (need := solver.workspace(problem)) > free // 2:
+            dropped[solver.name] = _NO_ROOM.format(need=need, free=free)
+        else:
+            runners.append(solver)
+    space = np.empty(max((solver.workspace(problem) for solver in runners), default=0), np.uint8)
+    best: dict[str, float] = {}
+    with _threads.limit(limits=1, user_api="blas"):
+        began = thread_time()
+        for turn in range(_ROUNDS):
+            fastest = min(best.values(), default=0.0)
+            for solver in runners:
+                if turn and best[solver.name] > _HOPELESS * fastest:
+                    continue
+                carved = Workspace(space[: solver.workspace(problem)])
+                start = thread_time()
+                solver.run(problem, x, w, y, carved)
+                seconds = thread_time() - start
+                best[solver.name] = min(best.get(solver.name, seconds), seconds)
+            if thread_time() - began > _ENOUGH:
+                break
+    return {name: seconds * 1e3 for name, seconds in best.items()}, dropped
