@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factory.errors import DoubleFree, ShapeError, UseAfterFree
-from factory.layout import Layout
+from factory.errors import DoubleFree, InvalidPointer, ShapeError, UseAfterFree
+from factory.layout import Layout, Shape
 from factory.memory import Block
 
 if TYPE_CHECKING:
     from factory.device import Device
+
+
+def _whole(numbers: tuple[Any, ...]) -> Shape | None:
+    """Whole numbers that were passed one by one or as one sequence; None where they are something else."""
+    given = numbers[0] if len(numbers) == 1 and isinstance(numbers[0], Sequence) else numbers
+    try:
+        return tuple(int(index(number)) for number in given)
+    except TypeError:
+        return None
 
 
 class DeviceArray:
@@ -83,6 +93,10 @@ class DeviceArray:
             raise DoubleFree("freed", name=self.name or line.name, pointer=line.pointer, where=line.where)
         self.device.memory.release(self._block)
 
+    def same(self, other: DeviceArray) -> bool:
+        """Whether the two are the very same elements in the same order."""
+        return self._block is other._block and self._offset == other._offset and self.layout == other.layout
+
     def overlaps(self, other: DeviceArray) -> bool:
         """Whether the two may share bytes (judged by their first and last)."""
         if self._block is not other._block:
@@ -91,24 +105,20 @@ class DeviceArray:
 
     def reshape(self, *shape: int | Sequence[int]) -> DeviceArray:
         """The same elements in another shape, as a view; one size may be -1. Needs an array without gaps."""
-        wanted: list[int] = list(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else list(shape)  # type: ignore[arg-type]
-        size = self.size
-        if wanted.count(-1) == 1:
-            known = -prod(wanted)
-            wanted[wanted.index(-1)] = size // known if known > 0 else 0
-        if not self.packed or prod(wanted) != size or min(wanted, default=1) < 1:
-            raise ShapeError("reshape", shape=self.shape, have=size, want=tuple(wanted))
-        return self._view(self._offset, Layout.of_packed(tuple(wanted), self.dtype))
+        wanted = _whole(shape)
+        final = wanted or ()
+        if final.count(-1) == 1:
+            known = -prod(final)
+            final = tuple(self.size // known if size == -1 and known > 0 else size for size in final)
+        if wanted is None or not self.packed or prod(final) != self.size or min(final, default=1) < 1:
+            raise ShapeError("reshape", shape=self.shape, have=self.size, want=shape if wanted is None else wanted)
+        return self._view(self._offset, Layout.of_packed(final, self.dtype))
 
     def transpose(self, *axes: int | Sequence[int]) -> DeviceArray:
         """The same elements with the axes in another order (reversed where none is given), as a view."""
-        order: tuple[int, ...]
-        if not axes:
-            order = tuple(reversed(range(self.ndim)))
-        else:
-            order = tuple(axes[0]) if len(axes) == 1 and not isinstance(axes[0], int) else tuple(axes)  # type: ignore[arg-type]
-        if sorted(order) != list(range(self.ndim)):
-            raise ShapeError("axes", axes=order, shape=self.shape, last=self.ndim - 1)
+        order = _whole(axes) if axes else tuple(reversed(range(self.ndim)))
+        if order is None or sorted(order) != list(range(self.ndim)):
+            raise ShapeError("axes", axes=axes if order is None else order, shape=self.shape, last=self.ndim - 1)
         shape, strides = (tuple(values[axis] for axis in order) for values in (self.shape, self.strides))
         return self._view(self._offset, Layout.of(shape, strides, self.dtype))
 
@@ -117,24 +127,25 @@ class DeviceArray:
         """The array with its axes reversed, as a view."""
         return self.transpose()
 
-    def __getitem__(self, index: Any) -> DeviceArray:
+    def __getitem__(self, place: Any) -> DeviceArray:
         """A view of part of it: whole numbers and forward slices."""
-        parts = index if isinstance(index, tuple) else (index,)
+        parts = place if isinstance(place, tuple) else (place,)
         shape, strides, offset = [], [], 0
-        if len(parts) > self.ndim:
-            raise ShapeError("index", index=index, shape=self.shape, dimensions=self.ndim)
-        for size, stride, part in zip(self.shape, self.strides, parts, strict=False):
-            if isinstance(part, slice):
-                start, stop, step = part.indices(size)
-                if step < 1 or stop <= start:
-                    raise ShapeError("index", index=index, shape=self.shape, dimensions=self.ndim)
-                shape.append(-(-(stop - start) // step))
-                strides.append(stride * step)
-            elif isinstance(part, (int, np.integer)) and -size <= part < size:
-                start = int(part) % size
-            else:
-                raise ShapeError("index", index=index, shape=self.shape, dimensions=self.ndim)
-            offset += start * stride
+        try:
+            for size, stride, part in zip(self.shape[: len(parts)], self.strides, parts, strict=False):
+                if isinstance(part, slice):
+                    start, stop, step = part.indices(size)
+                    if step < 1 or stop <= start:
+                        raise IndexError(part)
+                    shape.append(-(-(stop - start) // step))
+                    strides.append(stride * step)
+                else:
+                    start = range(size)[part]
+                offset += start * stride
+            if len(parts) > self.ndim or any(isinstance(part, bool) for part in parts):
+                raise IndexError(place)
+        except (IndexError, TypeError, ValueError):
+            raise ShapeError("index", index=place, shape=self.shape, dimensions=self.ndim) from None
         shape += self.shape[len(parts) :]
         strides += self.strides[len(parts) :]
         layout = Layout.of(tuple(shape), tuple(strides), self.dtype)
@@ -148,6 +159,13 @@ class DeviceArray:
             raise TypeError("len() of a DeviceArray without dimensions")
         return self.shape[0]
 
+    def __bool__(self) -> bool:
+        return True  # an array is there or not; its numbers are on the device
+
+    def __iter__(self) -> Iterator[DeviceArray]:
+        """Views of its parts along the first dimension, one by one."""
+        return (self[part] for part in range(len(self)))
+
     def __enter__(self) -> DeviceArray:
         return self
 
@@ -157,7 +175,7 @@ class DeviceArray:
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         # Without this NumPy would walk it element by element; a copy to the host must be asked for.
-        raise TypeError(f"{self!r} lives on the device: copy it to the host by .numpy()")
+        raise InvalidPointer("on_device", name=self.name or repr(self))
 
     def __repr__(self) -> str:
         line = self._block.line

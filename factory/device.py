@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from factory.array import DeviceArray
 from factory.errors import InvalidPointer, ShapeError, Unsupported, UseAfterFree
 from factory.gpus import Gpu
+from factory.language import Text
 from factory.layout import Layout, Shape
 from factory.memory import Allocation, Memory
 from factory.problem import (
@@ -26,12 +26,19 @@ from factory.problem import (
     Pair,
     Solution,
     check_dtype,
+    check_pair,
     check_sizes,
     pooled_shape,
 )
 
 ACTIVATIONS = ("pasthru", "logistic", "tanh", "relu", "softrelu", "abs", "power", "clippedrelu", "leakyrelu", "elu")
 POOLINGS = ("max", "average", "average_inclusive")
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)  # scalars go to the libraries in float32
+_FINITE = Text("有限の数", "a finite number")
+_LEAK = Text(
+    "{name} の {nbytes:,} バイトが解放されないまま残りました(確保した場所: {where})。",
+    "{nbytes:,} bytes of {name} were never freed (allocated at {where}).",
+)
 
 
 class LeakWarning(UserWarning):
@@ -75,8 +82,15 @@ class Device:
     def empty(self, shape: int | Sequence[int], dtype: Any = "float32", *, name: str = "") -> DeviceArray:
         """An array whose content is whatever was in that memory."""
         self._check_open()
-        sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        layout = _plan_array(sizes, dtype)
+        try:
+            sizes = tuple(shape)  # type: ignore[arg-type]
+        except TypeError:
+            sizes = (shape,)  # type: ignore[assignment]
+        check_sizes("array", None, **{f"shape[{axis}]": size for axis, size in enumerate(sizes)})
+        return self._new(tuple(map(operator.index, sizes)), check_dtype("array", dtype, DTYPES), name)
+
+    def _new(self, shape: Shape, dtype: np.dtype, name: str = "") -> DeviceArray:
+        layout = Layout.of_packed(shape, dtype)
         return DeviceArray(self, self.memory.allocate(layout.nbytes, name or "array"), 0, layout, name)
 
     def write(self, target: DeviceArray, data: np.ndarray) -> None:
@@ -84,7 +98,7 @@ class Device:
         self._mine("write", target)
         host = np.asarray(data)
         if host.dtype != target.dtype:
-            raise ShapeError("dtypes", call="write", a=target.dtype.name, b=host.dtype.name)
+            raise ShapeError("dtypes", call="write", a=target.dtype.name, b=str(host.dtype))
         if host.shape != target.shape:
             raise ShapeError("shape", call="write", name="data", want=target.shape, got=host.shape)
         self._packed("write", "array", target)
@@ -111,12 +125,16 @@ class Device:
         taken where BLAS takes them; nothing is copied. rocblas_gemm_ex and its strided-batched form.
         """
         self._mine("gemm", a, b)
-        problem, shape = _plan_gemm(a.layout, b.layout, bool(transpose_a), bool(transpose_b), out and out.layout)
+        if out is not None:
+            self._mine("gemm", out)
+        target = None if out is None else out.layout
+        problem, shape = _plan_gemm(a.layout, b.layout, bool(transpose_a), bool(transpose_b), target)
         if alpha != 1 or beta != 0:
             _check_scalars(problem, alpha, beta, out)
         result = self._out("gemm", out, shape, DTYPES[problem.result], a, b)
-        self.rocblas.gemm(problem, b.pointer, a.pointer, result.pointer, alpha, beta)
-        return result
+        return self._hand_over(
+            out, result, self.rocblas.gemm, problem, b.pointer, a.pointer, result.pointer, alpha, beta
+        )
 
     # MIOpen
 
@@ -131,8 +149,8 @@ class Device:
         self._check_open()
         if not isinstance(problem, ConvolutionProblem):
             raise ShapeError("number", call="find", name="problem", want="ConvolutionProblem", got=repr(problem))
-        if workspace_limit is not None and workspace_limit < 0:
-            raise ShapeError("number", call="find", name="workspace_limit", want=">= 0", got=workspace_limit)
+        if workspace_limit is not None:
+            _check_number("find", "workspace_limit", workspace_limit, least=0)
         found: Found = self.miopen.find(problem)
         names = (without,) if isinstance(without, str) else tuple(without)
         return found.without(names, workspace_limit) if names or workspace_limit is not None else found
@@ -148,8 +166,16 @@ class Device:
         miopenConvolutionForward, with its workspace from this device's memory.
         """
         self._mine("convolve", x, w)
-        planned = _plan_convolution(x.layout, w.layout, pad, stride, dilation, groups) if problem is None else problem
-        if problem is not None:
+        if problem is None:
+            pad = check_pair("convolve", "pad", pad, least=0)
+            stride = check_pair("convolve", "stride", stride, least=1)
+            dilation = check_pair("convolve", "dilation", dilation, least=1)
+            check_sizes("convolve", groups=groups)
+            planned = _plan_convolution(x.layout, w.layout, pad, stride, dilation, groups)
+        elif not isinstance(problem, ConvolutionProblem):
+            raise ShapeError("number", call="convolve", name="problem", want="ConvolutionProblem", got=repr(problem))
+        else:
+            planned = problem
             for name, array, shape in (("x", x, problem.x_shape), ("w", w, problem.w_shape)):
                 if array.shape != shape:
                     raise ShapeError("shape", call="convolve", name=name, want=shape, got=array.shape)
@@ -157,18 +183,21 @@ class Device:
                     raise ShapeError("dtypes", call="convolve", a=problem.dtype, b=array.dtype.name)
         self._packed("convolve", "x", x)
         self._packed("convolve", "w", w)
-        result = self._out("convolve", out, planned.y_shape, x.dtype, x, w)
+        if solution is not None and not isinstance(solution, Solution):
+            raise ShapeError("number", call="convolve", name="solution", want="Solution", got=repr(solution))
         chosen = solution or self._best.get(planned) or self._choose(planned)
-        space = self.empty(chosen.workspace, "uint8", name="workspace") if chosen.workspace else None
+        need = chosen.workspace
+        space = self._new((need,), DTYPES["uint8"], "workspace") if need else None
         try:
-            self.miopen.convolution_forward(
-                planned, chosen.solver, x.pointer, w.pointer, result.pointer, space.pointer if space else 0,
-                chosen.workspace,
+            result = self._out("convolve", out, planned.y_shape, x.dtype, x, w)
+            self._packed("convolve", "out", result)
+            return self._hand_over(
+                out, result, self.miopen.convolution_forward, planned, chosen.solver,
+                x.pointer, w.pointer, result.pointer, space.pointer if space else 0, need,
             )  # fmt: skip
         finally:
             if space:
                 space.free()  # back to the pool: the stream's order keeps it from being reused too early
-        return result
 
     def activate(
         self, x: DeviceArray, mode: str, alpha: float = 0.0, beta: float = 0.0, gamma: float = 0.0,
@@ -177,24 +206,25 @@ class Device:
         """An activation by MIOpen's name in lower case; out may be x. miopenActivationForward.
 
         pasthru x; logistic 1 / (1 + exp(-x)); tanh beta tanh(alpha x); relu max(0, x); softrelu log(1 + exp(x));
-        abs |x|; power (alpha + beta x)^gamma; clippedrelu min(alpha, max(0, x)); leakyrelu x if x > 0, else alpha x;
-        elu x if x > 0, else alpha (exp(x) - 1). As in MIOpen, alpha, beta and gamma are 0 unless given.
+        abs |x|; power (alpha + beta x)^gamma, and 0 where the base is not positive; clippedrelu min(alpha, max(0, x));
+        leakyrelu x if x > 0, else alpha x; elu x if x > 0, else alpha (exp(x) - 1). As in MIOpen, alpha, beta and
+        gamma are 0 unless given.
         """
         self._mine("activate", x)
         if mode not in ACTIVATIONS:
             raise Unsupported("mode", call="activate", got=repr(mode), known=", ".join(ACTIVATIONS))
         _check_float("activate", x)
+        for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+            _check_number("activate", name, value)
         result = self._elementwise("activate", out, x)
-        self.miopen.activation_forward(mode, alpha, beta, gamma, x, result)
-        return result
+        return self._hand_over(out, result, self.miopen.activation_forward, mode, alpha, beta, gamma, x, result)
 
     def softmax(self, x: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
         """exp(x) over its sum along the last axis, stably; out may be x. miopenSoftmaxForward_V2 (accurate)."""
         self._mine("softmax", x)
         _check_float("softmax", x)
         result = self._elementwise("softmax", out, x)
-        self.miopen.softmax_forward(x, result)
-        return result
+        return self._hand_over(out, result, self.miopen.softmax_forward, x, result)
 
     def pool(
         self, x: DeviceArray, mode: str, window: Pair, pad: Pair = (0, 0), stride: Pair | None = None,
@@ -208,11 +238,11 @@ class Device:
         if mode not in POOLINGS:
             raise Unsupported("mode", call="pool", got=repr(mode), known=", ".join(POOLINGS))
         _check_float("pool", x)
-        steps = window if stride is None else stride
-        shape = pooled_shape(x.shape, window, pad, steps)
-        result = self._out("pool", out, shape, x.dtype, x)
-        self.miopen.pooling_forward(mode, tuple(window), tuple(pad), tuple(steps), x, result)
-        return result
+        window = check_pair("pool", "window", window, least=1)
+        pad = check_pair("pool", "pad", pad, least=0)
+        stride = window if stride is None else check_pair("pool", "stride", stride, least=1)
+        result = self._out("pool", out, pooled_shape(x.shape, window, pad, stride), x.dtype, x)
+        return self._hand_over(out, result, self.miopen.pooling_forward, mode, window, pad, stride, x, result)
 
     def batch_norm(
         self, x: DeviceArray, scale: DeviceArray, bias: DeviceArray, mean: DeviceArray, variance: DeviceArray,
@@ -225,21 +255,32 @@ class Device:
         vectors = {"scale": scale, "bias": bias, "mean": mean, "variance": variance}
         self._mine("batch_norm", x, *vectors.values())
         _check_float("batch_norm", x)
+        _check_number("batch_norm", "epsilon", epsilon, least=0)
         if x.ndim != 4:
             raise ShapeError("shape", call="batch_norm", name="x", want="(N, C, H, W)", got=x.shape)
         for name, vector in vectors.items():
             if vector.shape != (x.shape[1],):
                 raise ShapeError("shape", call="batch_norm", name=name, want=(x.shape[1],), got=vector.shape)
-        result = self._elementwise("batch_norm", out, x)
-        self.miopen.batch_normalization_forward_inference(x, scale, bias, mean, variance, epsilon, result)
-        return result
+        result = self._elementwise("batch_norm", out, x, *vectors.values())
+        return self._hand_over(
+            out,
+            result,
+            self.miopen.batch_normalization_forward_inference,
+            x,
+            scale,
+            bias,
+            mean,
+            variance,
+            epsilon,
+            result,
+        )
 
     def add(self, a: DeviceArray, b: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
-        """a + b; where b has size 1 it serves for all of a. out may be a. miopenOpTensor."""
+        """a + b; where b has size 1 it serves for all of a. out may be a or b. miopenOpTensor."""
         return self._op_tensor("add", a, b, out)
 
     def multiply(self, a: DeviceArray, b: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
-        """a b, element by element; where b has size 1 it serves for all of a. out may be a. miopenOpTensor."""
+        """a b, element by element; where b has size 1 it serves for all of a. out may be a or b. miopenOpTensor."""
         return self._op_tensor("multiply", a, b, out)
 
     def _op_tensor(self, call: str, a: DeviceArray, b: DeviceArray, out: DeviceArray | None) -> DeviceArray:
@@ -250,11 +291,8 @@ class Device:
         )
         if not fits:
             raise ShapeError("broadcast", call=call, a=a.shape, b=b.shape)
-        result = self._elementwise(call, out, a)
-        if out is not None and out is not a and out.overlaps(b) and out.layout != b.layout:
-            raise ShapeError("alias", call=call, name="b")
-        self.miopen.op_tensor(call, a, b, result)
-        return result
+        result = self._elementwise(call, out, a, b)
+        return self._hand_over(out, result, self.miopen.op_tensor, call, a, b, result)
 
     # Our own kernels
 
@@ -263,36 +301,60 @@ class Device:
     ) -> DeviceArray:
         """x / sqrt(mean of x^2 + epsilon) * weight, row by row; x (T, C), weight (C,)."""
         self._mine("rms_norm", x, weight)
-        if x.ndim != 2 or weight.shape != x.shape[1:]:
+        _check_float("rms_norm", x)
+        _check_number("rms_norm", "epsilon", epsilon, least=0)
+        if x.ndim != 2:
+            raise ShapeError("shape", call="rms_norm", name="x", want="(T, C)", got=x.shape)
+        if weight.shape != x.shape[1:]:
             raise ShapeError("shape", call="rms_norm", name="weight", want=x.shape[1:], got=weight.shape)
-        result = self._elementwise("rms_norm", out, x)
-        self.kernels.rms_norm(x, weight, result, epsilon)
-        return result
+        result = self._elementwise("rms_norm", out, x, weight)
+        return self._hand_over(out, result, self.kernels.rms_norm, x, weight, result, epsilon)
 
-    def rotary(
-        self, x: DeviceArray, cos: DeviceArray, sin: DeviceArray, position: int = 0, out: DeviceArray | None = None
+    def rotary_cache(
+        self,
+        qkv: DeviceArray,
+        cos: DeviceArray,
+        sin: DeviceArray,
+        keys: DeviceArray,
+        values: DeviceArray,
+        position: int = 0,
+        out: DeviceArray | None = None,
     ) -> DeviceArray:
-        """Rotary embedding, half-split, of x (H, T, D) at positions from `position` on; cos and sin (positions, D/2)."""
-        self._mine("rotary", x, cos, sin)
-        if x.ndim != 3 or x.shape[2] % 2:
-            raise ShapeError("shape", call="rotary", name="x", want="(H, T, 2n)", got=x.shape)
-        for name, table in (("cos", cos), ("sin", sin)):
-            if table.ndim != 2 or table.shape[1] * 2 != x.shape[2] or not 0 <= position <= len(table) - x.shape[1]:
-                want = f"(>= {position + x.shape[1]}, {x.shape[2] // 2})"
-                raise ShapeError("shape", call="rotary", name=name, want=want, got=table.shape)
-        result = self._out("rotary", out, x.shape, x.dtype, x, cos, sin)
-        self.kernels.rotary(x, cos, sin, result, position)
-        return result
+        """Turn queries and keys by their positions (rotary embedding, half-split), and append to the cache.
+
+        qkv (T, H + 2 K, D) holds each token's queries, keys and values; keys and values (K, positions, D) receive
+        this call's rows from `position` on; the turned queries (H, T, D) are returned. cos and sin (positions, D/2).
+        """
+        call = "rotary_cache"
+        self._mine(call, qkv, cos, sin, keys, values)
+        _check_float(call, qkv)
+        position = _check_position(call, position)
+        if qkv.ndim != 3 or qkv.shape[2] % 2 or keys.ndim != 3 or qkv.shape[1] <= 2 * keys.shape[0]:
+            raise ShapeError("shape", call=call, name="qkv", want="(T, H + 2 K, 2 n)", got=qkv.shape)
+        tokens, rows, width = qkv.shape
+        end, shared = position + tokens, keys.shape[0]
+        for name, array, front, last in (
+            ("keys", keys, (shared,), width), ("values", values, (shared,), width),
+            ("cos", cos, (), width // 2), ("sin", sin, (), width // 2),
+        ):  # fmt: skip
+            *before, positions, after = array.shape if array.ndim > 1 else (0, 0)
+            if (tuple(before), after) != (front, last) or positions < end:
+                raise ShapeError("shape", call=call, name=name, want=(*front, f">= {end}", last), got=array.shape)
+        for name, cache, others in (("keys", keys, (qkv, cos, sin, values)), ("values", values, (qkv, cos, sin))):
+            if any(cache.overlaps(other) for other in others):
+                raise ShapeError("alias", call=call, name=name)
+        queries = self._out(call, out, (rows - 2 * shared, tokens, width), qkv.dtype, qkv, cos, sin, keys, values)
+        return self._hand_over(out, queries, self.kernels.rotary_cache, qkv, cos, sin, queries, keys, values, position)
 
     def silu_gate(self, gate_up: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
         """SiLU of the left half of each row times the right half; gate_up (T, 2F), the result (T, F)."""
         self._mine("silu_gate", gate_up)
+        _check_float("silu_gate", gate_up)
         if gate_up.ndim != 2 or gate_up.shape[1] % 2:
             raise ShapeError("shape", call="silu_gate", name="gate_up", want="(T, 2n)", got=gate_up.shape)
         shape = (gate_up.shape[0], gate_up.shape[1] // 2)
         result = self._out("silu_gate", out, shape, gate_up.dtype, gate_up)
-        self.kernels.silu_gate(gate_up, result)
-        return result
+        return self._hand_over(out, result, self.kernels.silu_gate, gate_up, result)
 
     def gather(self, table: DeviceArray, ids: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
         """Rows of a table by number: table (V, C), ids int32 (T,), the result (T, C)."""
@@ -300,42 +362,49 @@ class Device:
         self._mine("gather", ids)
         if ids.dtype != np.int32:
             raise ShapeError("dtype", call="gather", got=ids.dtype, want="int32", known="int32")
-        if table.ndim != 2 or ids.ndim != 1:
-            raise ShapeError("shape", call="gather", name="ids", want="(T,)", got=ids.shape)
+        for name, array, dimensions, want in (("table", table, 2, "(V, C)"), ("ids", ids, 1, "(T,)")):
+            if array.ndim != dimensions:
+                raise ShapeError("shape", call="gather", name=name, want=want, got=array.shape)
         result = self._out("gather", out, (ids.shape[0], table.shape[1]), table.dtype, table, ids)
-        self.kernels.gather(table, ids, result)
-        return result
+        return self._hand_over(out, result, self.kernels.gather, table, ids, result)
 
     def causal_softmax(
         self, scores: DeviceArray, scale: float, position: int = 0, out: DeviceArray | None = None
     ) -> DeviceArray:
         """Softmax of scale x scores over what a token may see: scores (H, T, S), token t sees s <= position + t."""
         self._mine("causal_softmax", scores)
-        if scores.ndim != 3 or position < 0 or scores.shape[2] < position + 1:
+        _check_float("causal_softmax", scores)
+        _check_number("causal_softmax", "scale", scale)
+        position = _check_position("causal_softmax", position)
+        if scores.ndim != 3 or scores.shape[2] < position + 1:
             raise ShapeError(
                 "shape", call="causal_softmax", name="scores", want=f"(H, T, > {position})", got=scores.shape
             )
         result = self._elementwise("causal_softmax", out, scores)
-        self.kernels.causal_softmax(scores, result, scale, position)
-        return result
+        return self._hand_over(out, result, self.kernels.causal_softmax, scores, result, scale, position)
 
     def copy(self, source: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
         """The elements of a view, packed; or written to `out`, whatever the strides of either."""
         self._mine("copy", source)
-        result = self._out("copy", out, source.shape, source.dtype, source, packed=False)
-        self.kernels.copy(source, result)
-        return result
+        result = self._out("copy", out, source.shape, source.dtype, source)
+        return self._hand_over(out, result, self.kernels.copy, source, result)
 
     def pad(self, x: DeviceArray, sides: Sequence[int], out: DeviceArray | None = None) -> DeviceArray:
         """x (N, C, H, W) with zeros around it: sides are (top, bottom, left, right), each 0 or more."""
         self._mine("pad", x)
-        if x.ndim != 4 or len(sides) != 4 or min(sides) < 0:
-            raise ShapeError("number", call="pad", name="sides", want="(top, bottom, left, right) >= 0", got=sides)
-        top, bottom, left, right = map(operator.index, sides)
+        if x.ndim != 4:
+            raise ShapeError("shape", call="pad", name="x", want="(N, C, H, W)", got=x.shape)
+        try:
+            top, bottom, left, right = map(operator.index, sides)
+        except (TypeError, ValueError):
+            top = bottom = left = right = -1
+        if min(top, bottom, left, right) < 0:
+            raise ShapeError(
+                "number", call="pad", name="sides", want="(top, bottom, left, right) >= 0", got=repr(sides)
+            )
         n, c, h, w = x.shape
         result = self._out("pad", out, (n, c, h + top + bottom, w + left + right), x.dtype, x)
-        self.kernels.pad(x, result, top, left)
-        return result
+        return self._hand_over(out, result, self.kernels.pad, x, result, top, left)
 
     # The device itself
 
@@ -347,14 +416,15 @@ class Device:
         """Give all memory back; what raw hipMallocs left is returned, and reported by a LeakWarning."""
         if self._closed:
             return []
-        self.synchronize()
         self._closed = True
-        leaks = self.memory.close()
-        self.hip.close()
+        try:
+            self.synchronize()
+        finally:  # also where the last work breaks off
+            leaks = self.memory.close()
+            self.hip.close()
         for leak in leaks:
-            warnings.warn(
-                f"leak / 解放もれ: {leak.name}, {leak.nbytes:,} bytes, {leak.where}", LeakWarning, stacklevel=2
-            )
+            text = _LEAK.format(name=leak.name, nbytes=leak.nbytes, where=leak.where)
+            warnings.warn(str(text), LeakWarning, stacklevel=2)
         return leaks
 
     def __enter__(self) -> Device:
@@ -372,7 +442,7 @@ class Device:
             raise UseAfterFree("closed")
 
     def _mine(self, call: str, *arrays: DeviceArray) -> None:
-        """All arrays are this device's (and the floats among them share a dtype)."""
+        """All arrays are this device's, and share a dtype."""
         self._check_open()
         first = arrays[0]
         for array in arrays:
@@ -388,12 +458,11 @@ class Device:
             raise ShapeError("packed", call=call, name=name, shape=array.shape, strides=array.strides)
 
     def _out(
-        self, call: str, out: DeviceArray | None, shape: Shape, dtype: np.dtype, *inputs: DeviceArray,
-        packed: bool = True,
-    ) -> DeviceArray:  # fmt: skip
+        self, call: str, out: DeviceArray | None, shape: Shape, dtype: np.dtype, *inputs: DeviceArray
+    ) -> DeviceArray:
         """`out` as it was given, checked, or a new array; it overlaps no input."""
         if out is None:
-            return self.empty(shape, dtype)
+            return self._new(shape, dtype)
         self._mine(call, out)
         if out.shape != shape or out.dtype != dtype:
             raise ShapeError("out", call=call, want=shape, dtype=dtype.name, got=out.shape, got_dtype=out.dtype.name)
@@ -402,25 +471,34 @@ class Device:
                 raise ShapeError("alias", call=call, name=array.name or "input")
         return out
 
-    def _elementwise(self, call: str, out: DeviceArray | None, x: DeviceArray) -> DeviceArray:
-        """`out` as it was given, checked, or a new array; it may be x itself."""
-        same = out is not None and out.layout == x.layout and out._block is x._block and out._offset == x._offset
-        return self._out(call, out, x.shape, x.dtype, *(() if same else (x,)))
+    def _hand_over(
+        self, out: DeviceArray | None, result: DeviceArray, work: Callable[..., None], *request: Any
+    ) -> DeviceArray:
+        """Hand a request to a worker; a new result does not outlive a failure, whoever keeps the traceback."""
+        try:
+            work(*request)
+        except BaseException:
+            if out is None:
+                result.free()
+            raise
+        return result
+
+    def _elementwise(self, call: str, out: DeviceArray | None, x: DeviceArray, *others: DeviceArray) -> DeviceArray:
+        """`out` as it was given, checked, or a new array, shaped as x; it may be x or another input, whole."""
+        if out is None:
+            return self._new(x.shape, x.dtype)
+        self._mine(call, out)
+        return self._out(call, out, x.shape, x.dtype, *(array for array in (x, *others) if not out.same(array)))
 
     def _choose(self, problem: ConvolutionProblem) -> Solution:
         found = self.find(problem)
         if not found:
-            reasons = "; ".join(f"{solver}: {reason}" for solver, reason in found.dropped.items())
-            raise Unsupported("no_solver", reasons=reasons)
+            ja, en = (
+                "; ".join(f"{solver}: {getattr(reason, code)}" for solver, reason in found.dropped.items())
+                for code in ("ja", "en")
+            )
+            raise Unsupported("no_solver", reasons=Text(ja, en))
         return self._best.setdefault(problem, found[0])
-
-
-@lru_cache(maxsize=4096)
-def _plan_array(shape: Shape, dtype: Any) -> Layout:
-    """The layout of a new array."""
-    kind = check_dtype("array", dtype, DTYPES)
-    check_sizes("array", None, **{f"shape[{axis}]": size for axis, size in enumerate(shape)})
-    return Layout.of_packed(tuple(map(operator.index, shape)), kind)
 
 
 @lru_cache(maxsize=16384)
@@ -472,12 +550,13 @@ def _leading(name: str, layout: Layout) -> tuple[int, int, bool]:
 
 def _check_scalars(problem: GemmProblem, alpha: float, beta: float, out: DeviceArray | None) -> None:
     for name, value in (("alpha", alpha), ("beta", beta)):
-        if not isfinite(value):
-            raise ShapeError("number", call="gemm", name=name, want="finite", got=value)
+        _check_number("gemm", name, value)
+        if problem.dtype == "int8" and int(value) != value:
+            raise ShapeError("gemm_integer", alpha=alpha, beta=beta)
+        if problem.dtype == "int8" and abs(value) > LARGEST_INT:
+            raise ShapeError("overflow", call="gemm", got=value)
     if beta != 0 and out is None:
         raise ShapeError("gemm_beta", beta=beta)
-    if problem.dtype == "int8" and (int(alpha), int(beta)) != (alpha, beta):
-        raise ShapeError("gemm_integer", alpha=alpha, beta=beta)
 
 
 @lru_cache(maxsize=4096)
@@ -486,9 +565,28 @@ def _plan_convolution(x: Layout, w: Layout, pad: Pair, stride: Pair, dilation: P
         if len(layout.shape) != 4:
             raise ShapeError("shape", call="convolve", name=name, want="(N, C, H, W)", got=layout.shape)
     (n, c, h, width), (k, c_group, r, s) = x.shape, w.shape
-    if isinstance(groups, int) and groups > 0 and c_group * groups != c:
+    if c_group * groups != c:
         raise ShapeError("convolution", x=x.shape, w=w.shape, c=c, groups=groups)
     return ConvolutionProblem(n, c, h, width, k, r, s, pad, stride, dilation, groups, x.dtype.name)
+
+
+def _check_number(call: str, name: str, value: float, least: float = -_LARGEST_FLOAT) -> None:
+    try:
+        fits = least <= value <= _LARGEST_FLOAT
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ShapeError("number", call=call, name=name, want=_FINITE if least < 0 else ">= 0", got=repr(value))
+
+
+def _check_position(call: str, position: int) -> int:
+    try:
+        whole = operator.index(position)
+    except TypeError:
+        whole = -1
+    if whole < 0 or isinstance(position, bool):
+        raise ShapeError("number", call=call, name="position", want=">= 0", got=repr(position))
+    return whole
 
 
 def _check_float(call: str, array: DeviceArray) -> None:

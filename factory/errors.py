@@ -38,14 +38,14 @@ def _rebuild(kind: type[FactoryError], key: str, fields: dict[str, object]) -> F
 
 
 class OutOfDeviceMemory(FactoryError, MemoryError):
-    """The device has no room left. Fields: asked, in_use, total (bytes), name."""
+    """The device has no room left. Fields: asked, in_use, reserved (in use, as the pool rounds it up), total, name."""
 
     sentences = {
         "device": Text(
             "デバイスのメモリが足りません。{name} に {asked:,} バイト必要ですが、全体 {total:,} バイトのうち {in_use:,} "
-            "バイトを使用中です。使い終わった配列を .free() するか、もっと小さくしてください。",
-            "Out of device memory: {name} needs {asked:,} bytes, but {in_use:,} of {total:,} bytes are in use. "
-            "Free arrays that are done with by .free(), or ask for less.",
+            "バイトを使用中です(切り上げて {reserved:,} バイト)。使い終わった配列を .free() するか、もっと小さくしてください。",
+            "Out of device memory: {name} needs {asked:,} bytes, but {in_use:,} of {total:,} bytes are in use "
+            "({reserved:,} rounded up). Free arrays that are done with by .free(), or ask for less.",
         ),
         "host": Text(
             "このコンピューターのメモリが足りません。シミュレーターはデバイスのメモリをここに置きます。{name} に {asked:,} "
@@ -117,6 +117,22 @@ class InvalidPointer(FactoryError):
             "{call}: デバイスの配列を渡してください(渡されたのは {got})。NumPy 配列は device.array() でデバイスに送れます。",
             "{call}: pass arrays of the device; this is {got}. device.array() copies a NumPy array to it.",
         ),
+        "not_pointer": Text(
+            "{call}: デバイスのポインターは整数です(渡されたのは {got})。device.hip.malloc() がくれたものか、配列の "
+            ".pointer を渡してください。",
+            "{call}: a device pointer is a whole number; this is {got}. Pass what device.hip.malloc() gave, or an "
+            "array's .pointer.",
+        ),
+        "on_device": Text(
+            "{name} はデバイスの上にあるので、NumPy は直接読めません。.numpy() でホストに取り出してください。",
+            "{name} lives on the device, where NumPy cannot read it: copy it to the host by .numpy().",
+        ),
+        "stream": Text(
+            "{call}: {got} はこのデバイスのストリームではないか、もう壊してあります。device.hip.stream_create() が"
+            "くれたものを渡してください。",
+            "{call}: {got} is no stream of this device, or was destroyed; pass one that device.hip.stream_create() "
+            "gave.",
+        ),
         "host": Text(
             "{call}: ホスト側には、連続した NumPy 配列{need}を渡してください(渡されたのは {got})。",
             "{call}: the host side must be a contiguous NumPy array{need}; this is {got}.",
@@ -176,6 +192,12 @@ class ShapeError(FactoryError, ValueError):
         "dtype": Text(
             '{call}: 型 {got} は使えません。.astype("{want}") で変換してください(使えるのは {known})。',
             '{call}: dtype {got} is not taken; convert by .astype("{want}") (taken are {known}).',
+        ),
+        "integers": Text(
+            '{call}: 型 {got} は使えません。計算する数なら .astype("float32")、番号なら .astype("int32") で変換して'
+            "ください(使えるのは {known})。",
+            '{call}: dtype {got} is not taken; convert numbers to compute with by .astype("float32"), indices by '
+            '.astype("int32") (taken are {known}).',
         ),
         "shape": Text(
             "{call}: {name} の形は {want} のはずですが、{got} です。",
@@ -359,7 +381,7 @@ class ModelError(FactoryError):
 
 
 class LibraryError(FactoryError):
-    """A GPU library returned an error. Fields: call, code, text_of_code, gpu."""
+    """A GPU library returned an error. Fields: call, code, meaning (the code in words), gpu."""
 
     sentences = {
         "status": Text(
@@ -367,7 +389,9 @@ class LibraryError(FactoryError):
             "{call} returned error {code} ({meaning}) on {gpu}.",
         ),
         "not_ready": Text(
-            "{call}: {name} はまだ記録されていないか、終わっていません。先に event_record と同期をしてください。",
-            "{call}: {name} was not recorded, or has not finished; record it and synchronise first.",
+            "{call} がエラー {code}({meaning})を返しました(GPU: {gpu})。{name} はまだ記録されていないか、終わっていません。"
+            "先に event_record と同期をしてください。",
+            "{call} returned error {code} ({meaning}) on {gpu}: {name} was not recorded, or has not finished; record "
+            "it and synchronise first.",
         ),
     }

@@ -7,17 +7,22 @@ it serves arrays from cached blocks, so that a loop in steady state asks HIP for
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from bisect import bisect_right, insort
 from collections import OrderedDict, deque
+from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from factory.errors import DoubleFree, InvalidPointer, OutOfDeviceMemory, UseAfterFree
+from factory.errors import DoubleFree, InvalidPointer, OutOfDeviceMemory, ShapeError, UseAfterFree
+from factory.language import Text
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 _GONE_KEPT = 10_000  # freed allocations remembered, so that a stale pointer can be named
+_CELL = Text("ノートブックのセルの {line} 行目", "notebook cell, line {line}")
 
 
 class Allocation:
@@ -38,11 +43,11 @@ class Allocation:
         self._frame = frame
 
     @property
-    def where(self) -> str:
+    def where(self) -> str | Text:
         """File and line that asked for it."""
         file, line = self._frame
         if "ipykernel_" in file:  # Jupyter compiles each cell as a file of its own
-            return f"notebook cell, line {line}"
+            return _CELL.format(line=line)
         return f"{Path(file).name}:{line}"
 
     def __repr__(self) -> str:
@@ -58,7 +63,10 @@ def caller() -> tuple[str, int]:
 
 
 class Ledger:
-    """Every allocation that HIP made and has not taken back, by address; bytes in use, reserved, and their peak."""
+    """Every allocation that HIP made and has not taken back, by address; bytes in use, their peak, and reserved.
+
+    make_room is what hipMalloc does before it gives up: the pool above, where there is one, gives back what it can.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[int, Allocation] = {}
@@ -67,6 +75,7 @@ class Ledger:
         self.in_use = 0
         self.reserved = 0
         self.peak = 0
+        self.make_room: Callable[[], None] = lambda: None
 
     def add(self, pointer: int, nbytes: int, reserved: int, name: str, owned: bool) -> Allocation:
         """Enter what hipMalloc has just given."""
@@ -102,6 +111,8 @@ class Ledger:
 
     def locate(self, pointer: int, nbytes: int, call: str) -> Allocation:
         """The allocation that holds `nbytes` from `pointer` on; UseAfterFree or InvalidPointer where none does."""
+        if not isinstance(pointer, int):
+            raise InvalidPointer("not_pointer", call=call, got=repr(pointer))
         line = self._lines.get(pointer) or self._around(pointer)
         if line is None:
             for gone in reversed(self._gone.values()):
@@ -117,6 +128,8 @@ class Ledger:
 
     def freeable(self, pointer: int, call: str) -> Allocation:
         """The raw allocation that starts at `pointer`; DoubleFree or InvalidPointer where there is none to free."""
+        if not isinstance(pointer, int):
+            raise InvalidPointer("not_pointer", call=call, got=repr(pointer))
         line = self._lines.get(pointer)
         gone = self._gone.get(pointer) if line is None else line
         if gone is not None and gone.state != "live":
@@ -157,6 +170,9 @@ class HipMemory(Protocol):
     def free(self, pointer: int) -> None:
         """hipFree."""
 
+    def device_synchronize(self) -> None:
+        """hipDeviceSynchronize."""
+
     def mem_get_info(self) -> tuple[int, int]:
         """hipMemGetInfo: free and total bytes."""
 
@@ -191,6 +207,7 @@ class Memory:
         self._cached: dict[int, list[Allocation]] = {}
         self._queue: deque[Allocation] = deque()
         self._limit = hip.mem_get_info()[1]
+        self._ledger.make_room = self._make_room
 
     @property
     def in_use(self) -> int:
@@ -211,12 +228,17 @@ class Memory:
 
     @property
     def limit(self) -> int:
-        """The most that arrays may reserve; lower it to see what running out of memory looks like."""
+        """The most bytes that arrays may reserve; lower it to see what running out of memory looks like.
+
+        More than the device has counts as all of it. Raises ShapeError for what is no number from 0 up.
+        """
         return self._limit
 
     @limit.setter
-    def limit(self, nbytes: int) -> None:
-        self._limit = max(0, min(int(nbytes), self._hip.mem_get_info()[1]))
+    def limit(self, nbytes: float) -> None:
+        if not isinstance(nbytes, Real) or not nbytes >= 0:
+            raise ShapeError("number", call="memory.limit", name="limit", want=">= 0", got=repr(nbytes))
+        self._limit = int(min(nbytes, self._hip.mem_get_info()[1]))
 
     def live(self) -> list[Allocation]:
         """What is allocated now, by address: name, bytes, and where it was asked for."""
@@ -226,9 +248,10 @@ class Memory:
     def trim(self) -> None:
         """Give all cached blocks back to HIP."""
         self.drain()
+        self._hip.device_synchronize()  # what fails there must fail before a block is on its way
         for blocks in self._cached.values():
-            for line in blocks:
-                self._hip.free(self._disown(line))
+            while blocks:
+                self._hip.free(self._disown(blocks.pop()))
         self._cached.clear()
 
     def allocate(self, nbytes: int, name: str) -> Block:
@@ -258,7 +281,7 @@ class Memory:
                 self._cache(line)
 
     def close(self) -> list[Allocation]:
-        """Give everything back to HIP; what raw hipMallocs left behind is returned as leaks."""
+        """Give everything back to HIP once all work is done; what raw hipMallocs left behind is returned as leaks."""
         self.trim()
         leaks = []
         for line in self._ledger.lines():
@@ -279,16 +302,18 @@ class Memory:
         return line.pointer
 
     def _ask(self, nbytes: int, reserved: int, name: str) -> Allocation:
-        try:
-            pointer = self._within_limit(nbytes, reserved, name)
-        except OutOfDeviceMemory:
-            gc.collect()
-            self.trim()
-            pointer = self._within_limit(nbytes, reserved, name)
-        return self._ledger.locate(pointer, nbytes, "hipMalloc")
-
-    def _within_limit(self, nbytes: int, reserved: int, name: str) -> int:
         ledger = self._ledger
         if ledger.reserved + reserved > self._limit:
-            raise OutOfDeviceMemory("device", name=name, asked=nbytes, in_use=ledger.in_use, total=self._limit)
-        return self._hip.malloc(reserved, name, asked=nbytes)
+            self._make_room()
+            left = self._limit - ledger.reserved
+            if nbytes > left:
+                raise OutOfDeviceMemory(
+                    "device", name=name, asked=nbytes, in_use=ledger.in_use, reserved=ledger.reserved, total=self._limit
+                )
+            reserved = min(reserved, left)  # rounding up must not cost the last bytes
+        return ledger.locate(self._hip.malloc(reserved, name, asked=nbytes), nbytes, "hipMalloc")
+
+    def _make_room(self) -> None:
+        """Collect what nobody holds, and empty the pool."""
+        gc.collect()
+        self.trim()

@@ -15,6 +15,7 @@ import numpy as np
 from factory.errors import ShapeError, Unsupported
 from factory.language import Text
 
+Pair = tuple[int, int]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 FLOATS: dict[str, np.dtype] = {
     "float32": np.dtype("float32"), "float16": np.dtype("float16"), "bfloat16": BFLOAT16
@@ -38,15 +39,34 @@ def check_sizes(call: str, most: int | None = LARGEST_INT, /, **sizes: object) -
             raise ShapeError("overflow", call=call, got=whole)
 
 
-def check_dtype(call: str, dtype: object, known: dict[str, np.dtype]) -> np.dtype:
-    """The NumPy dtype of a name or dtype; ShapeError, naming the nearest one, where it is not in `known`."""
+def check_pair(call: str, name: str, pair: Any, least: int) -> Pair:
+    """The (vertical, horizontal) pair of whole numbers; ShapeError where it is none, or one is under `least`."""
     try:
-        found = BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)  # type: ignore[call-overload]
-    except TypeError:
+        first, second = pair
+        both = (index(first), index(second))
+    except (TypeError, ValueError):
+        first = second = True
+        both = (0, 0)
+    if min(both) < least or isinstance(first, bool) or isinstance(second, bool):
+        raise ShapeError("number", call=call, name=name, want=f"(int, int) >= {least}", got=repr(pair))
+    if max(both) > LARGEST_INT:
+        raise ShapeError("overflow", call=call, got=max(both))
+    return both
+
+
+def check_dtype(call: str, dtype: object, known: dict[str, np.dtype]) -> np.dtype:
+    """The NumPy dtype of a name or dtype; ShapeError, saying what to convert to, where it is not in `known`."""
+    try:
+        found = BFLOAT16 if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)  # type: ignore[call-overload]
+    except (TypeError, ValueError, SyntaxError):  # what NumPy raises for what is no dtype
         found = None
+    names = ", ".join(known)
     if found is None or found.name not in known:
-        want = "int32" if found is not None and found.kind in "iu" and "int32" in known else "float32"
-        raise ShapeError("dtype", call=call, got=found or dtype, want=want, known=", ".join(known))
+        if found is not None and found.kind in "iu" and "int32" in known:
+            raise ShapeError("integers", call=call, got=found, known=names)
+        raise ShapeError("dtype", call=call, got=dtype if found is None else found, want="float32", known=names)
+    if not found.isnative:
+        raise ShapeError("dtype", call=call, got=found.str, want=found.name, known=names)
     return known[found.name]
 
 
@@ -102,9 +122,6 @@ class GemmProblem:
         return f"{ops} m={self.m} n={self.n} k={self.k}{batch} {self.dtype}"
 
 
-Pair = tuple[int, int]
-
-
 @dataclass(frozen=True)
 class ConvolutionProblem:
     """One convolution (a cross-correlation, as in MIOpen) of x (n, c, h, w) with w (k, c / groups, r, s).
@@ -137,15 +154,11 @@ class ConvolutionProblem:
             raise Unsupported("tensor_layout", got=repr(self.layout))
         sizes = {name: getattr(self, name) for name in ("n", "c", "h", "w", "k", "r", "s", "groups")}
         check_sizes(call, **sizes)
+        whole: dict[str, Any] = {name: index(size) for name, size in sizes.items()}  # NumPy's integers overflow
         for name in ("pad", "stride", "dilation"):
-            pair = getattr(self, name)
-            try:
-                first, second = map(index, pair)
-            except (TypeError, ValueError):
-                raise ShapeError("number", call=call, name=name, want="(int, int)", got=pair) from None
-            if min(first, second) < (name != "pad"):
-                raise ShapeError("number", call=call, name=name, want=f"(int, int) >= {int(name != 'pad')}", got=pair)
-            object.__setattr__(self, name, (first, second))
+            whole[name] = check_pair(call, name, getattr(self, name), least=0 if name == "pad" else 1)
+        for name, value in whole.items():
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "dtype", check_dtype(call, self.dtype, FLOATS).name)
         if self.c % self.groups or self.k % self.groups:
             raise ShapeError("convolution", x=self.x_shape, w=self.w_shape, c=self.c, groups=self.groups)
@@ -211,14 +224,11 @@ def pooled_shape(shape: tuple[int, ...], window: Pair, pad: Pair, stride: Pair) 
     """Output shape of a pooling of (N, C, H, W); ShapeError where the window does not fit."""
     if len(shape) != 4:
         raise ShapeError("shape", call="pool", name="x", want="(N, C, H, W)", got=shape)
-    check_sizes(
-        "pool", **{"window[0]": window[0], "window[1]": window[1], "stride[0]": stride[0], "stride[1]": stride[1]}
-    )
-    if min(pad) < 0 or pad[0] >= window[0] or pad[1] >= window[1]:
-        raise ShapeError("number", call="pool", name="pad", want=f"(int, int) >= 0, < {tuple(window)}", got=tuple(pad))
+    if pad[0] >= window[0] or pad[1] >= window[1]:
+        raise ShapeError("number", call="pool", name="pad", want=f"(int, int) < {window}", got=pad)
     out = [(size + 2 * p - k) // s + 1 for size, k, p, s in zip(shape[2:], window, pad, stride, strict=True)]
     if min(out) < 1:
-        raise ShapeError("window", call="pool", window=tuple(window), x=shape, pad=tuple(pad))
+        raise ShapeError("window", call="pool", window=window, x=shape, pad=pad)
     return (*shape[:2], *out)
 
 

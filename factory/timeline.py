@@ -67,7 +67,9 @@ class Command:
         return "measured"
 
     def __repr__(self) -> str:
-        place = "".join(f" {name} {value}" for name, value in (("step", self.step), ("layer", self.layer)) if value)
+        place = "".join(
+            f" {name} {value}" for name, value in (("step", self.step), ("layer", self.layer)) if value is not None
+        )
         return f"<{self.station}{place}: {self.call} {self.sizes}, {self.milliseconds:.3f} ms>"
 
 

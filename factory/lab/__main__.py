@@ -16,8 +16,10 @@ FIRST = "notebooks/00_what_is_inference.ipynb"
 
 def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
     """What to run, with which environment, in which folder; the learner's Jupyter settings stay in force."""
-    home = next((folder for folder in (Path(__file__).resolve().parents[2], Path.cwd()) if (folder / FIRST).exists()),
-                Path.cwd())
+    home = next(
+        (folder for folder in (Path(__file__).resolve().parents[2], Path.cwd()) if (folder / FIRST).exists()),
+        Path.cwd(),
+    )
     folder = page.write_folder(language.current())
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("JUPYTER_CONFIG_PATH"))))
     named = any(not argument.startswith("-") for argument in arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -19,9 +20,12 @@ _OTHER = {"ja": "en", "en": "ja"}
 
 
 def _one_language(notebook: str, code: str) -> str:
-    """Rules that show one language in a notebook: hide the other one, and centre the labels of drawings."""
-    return (f"{notebook} {_PARTS} :is([lang={_OTHER[code]}],.sep){{display:none!important}}"
-            f"{notebook} {_PARTS} .factory-pair>[lang]{{transform:none!important}}")
+    """Rules that show one language in a notebook: its text, its images, and the labels of drawings centred."""
+    return (
+        f"{notebook} {_PARTS} :is([lang={_OTHER[code]}],.sep){{display:none!important}}"
+        f"{notebook} {_PARTS} .factory-one[lang={code}]{{display:inline!important}}"
+        f"{notebook} {_PARTS} .factory-pair>[lang]{{transform:none!important}}"
+    )
 
 
 def rules() -> str:
@@ -34,10 +38,10 @@ def rules() -> str:
         for code in _OTHER
     )
     both = ".jp-Notebook:has(.factory-both) .jp-RenderedMarkdown div[lang]"
-    return (chosen
-            + f"{both}{{border-left:3px solid #0072b2;padding-left:.8em;margin:.4em 0}}{both[:-1]}=en]"
-              "{border-left-color:#e69f00}"
-            + ".factory-busy{opacity:.55;transition:opacity .1s .2s}")
+    return (
+        chosen + f"{both}{{border-left:3px solid #0072b2;padding-left:.8em;margin:.4em 0}}{both[:-1]}=en]"
+        "{border-left-color:#e69f00}" + ".factory-busy{opacity:.55;transition:opacity .1s .2s}"
+    )
 
 
 def custom_css(code: str) -> str:
@@ -66,9 +70,14 @@ def write_folder(code: str) -> Path:
     (folder / "jupyter_server_config.py").write_text(
         "from jupyter_server import DEFAULT_STATIC_FILES_PATH\n\nc = get_config()\n"
         "c.ServerApp.tornado_settings.update({'static_custom_path': "
-        f"[{str(folder / 'custom')!r}, {own!r}, DEFAULT_STATIC_FILES_PATH + '/custom']}})\n", "utf-8")
-    overrides = {"@jupyterlab/translation-extension:plugin": {"locale": "ja_JP"}} if (
-        code == "ja" and importlib.util.find_spec("jupyterlab_language_pack_ja_JP")) else {}
+        f"[{str(folder / 'custom')!r}, {own!r}, DEFAULT_STATIC_FILES_PATH + '/custom']}})\n",
+        "utf-8",
+    )
+    overrides = (
+        {"@jupyterlab/translation-extension:plugin": {"locale": "ja_JP"}}
+        if (code == "ja" and importlib.util.find_spec("jupyterlab_language_pack_ja_JP"))
+        else {}
+    )
     (folder / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(overrides), "utf-8")
     return folder
 
@@ -85,7 +94,5 @@ def refresh(code: str) -> None:
     """Let the next page that is opened start in this language, where `python -m factory.lab` started the server."""
     folder = os.environ.get(FOLDER)
     if folder:
-        try:
+        with contextlib.suppress(OSError):
             _write_css(Path(folder), code)
-        except OSError:
-            pass

@@ -24,16 +24,28 @@ def matplotlib() -> Any:
     import matplotlib_fontja  # noqa: F401  (it sets the font when it is imported)
     from cycler import cycler
 
-    loaded.rcParams.update({
-        "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=DASHES),
-        "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False,
-        "figure.facecolor": "white", "axes.titlesize": 12, "font.size": 11, "lines.linewidth": 2,
-        "svg.fonttype": "path", "svg.hashsalt": "factory", "axes.unicode_minus": False,
-    })
+    loaded.rcParams.update(
+        {
+            "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=DASHES),
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "figure.facecolor": "white",
+            "axes.titlesize": 12,
+            "font.size": 11,
+            "lines.linewidth": 2,
+            "svg.fonttype": "path",
+            "svg.hashsalt": "factory",
+            "axes.unicode_minus": False,
+        }
+    )
     return loaded
 
 
-def figure(width: float = 8, height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def figure(
+    width: float = 8, height: float = 3.2, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
     """A figure and its axes, in inches; it belongs to whoever holds it, and no window or memory outlives it."""
     matplotlib()
     from matplotlib.figure import Figure
@@ -57,8 +69,10 @@ def points(drawn: Any) -> int:
     total = 0
     for axes in drawn.axes:
         total += sum(len(line.get_xdata()) for line in axes.lines)
-        total += sum(len(collection.get_offsets()) + sum(len(path.vertices) for path in collection.get_paths())
-                     for collection in axes.collections)
+        total += sum(
+            len(collection.get_offsets()) + sum(len(path.vertices) for path in collection.get_paths())
+            for collection in axes.collections
+        )
         total += 4 * len(axes.patches)
     return total
 

@@ -10,14 +10,23 @@ FONT = "system-ui, 'Hiragino Sans', 'Noto Sans JP', 'Noto Sans CJK JP', 'Yu Goth
 INK, QUIET, PAPER = "#1f2933", "#5b6b7b", "#ffffff"
 # Okabe and Ito's colours, told apart by every kind of colour vision (jfly.uni-koeln.de/color).
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    "#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+    "#000000",
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+)
 
 
 def tag(name: str, *inside: str, **attributes: object) -> str:
     """An element; `fill_opacity=0.5` becomes fill-opacity="0.5", and an attribute that is None is left out."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"'
-        for key, value in attributes.items() if value is not None
+        for key, value in attributes.items()
+        if value is not None
     )
     return f"<{name}{written}>{''.join(inside)}</{name}>" if inside else f"<{name}{written}/>"
 
@@ -41,8 +50,14 @@ def line(path: str, colour: str, width: float = 2, **more: object) -> str:
     return tag("path", d=path, fill="none", stroke=colour, stroke_width=width, **more)
 
 
-def word(text: str, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK,
-         **more: object) -> str:
+def dots(x: float, y: float, end: float, step: float, radius: float, colour: str) -> str:
+    """A row of discs from x to the end, as one dashed stroke with round caps."""
+    return line(f"M{x} {y} H{end}", colour, 2 * radius, stroke_dasharray=f"0 {step:g}")
+
+
+def word(
+    text: str, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK, **more: object
+) -> str:
     """A text that is the same in every language."""
     return tag("text", escape(text, quote=False), x=x, y=y, font_size=size, **_unless_usual(anchor, fill), **more)
 
@@ -52,15 +67,25 @@ def _unless_usual(anchor: str, fill: str) -> dict[str, str | None]:
     return {"text_anchor": None if anchor == "middle" else anchor, "fill": None if fill == INK else fill}
 
 
-def pair(text: Text, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK,
-         **more: object) -> str:
+def pair(
+    text: Text, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK, **more: object
+) -> str:
     """A label in both languages, Japanese above English, centred on `y` by whichever is shown.
 
     The language switch hides one of the two and takes the shifts away (`factory.lab.page`).
     """
     lines = "".join(
-        tag("text", escape(sentence, quote=False), lang=code, x=x, y=y, font_size=size,
-            **_unless_usual(anchor, fill), transform=f"translate(0 {shift:.1f})", **more)
+        tag(
+            "text",
+            escape(sentence, quote=False),
+            lang=code,
+            x=x,
+            y=y,
+            font_size=size,
+            **_unless_usual(anchor, fill),
+            transform=f"translate(0 {shift:.1f})",
+            **more,
+        )
         for code, sentence, shift in (("ja", text.ja, -0.58 * size), ("en", text.en, 0.58 * size))
     )
     return tag("g", lines, class_="factory-pair")
@@ -68,9 +93,19 @@ def pair(text: Text, x: float, y: float, size: float = 12, anchor: str = "middle
 
 def picture(width: float, height: float, *inside: str) -> str:
     """The whole drawing: `width` by `height` units, as wide as the page lets it be, on a ground of its own."""
-    return tag("svg", *inside, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:g} {height:g}",
-               width="100%", font_family=FONT, text_anchor="middle", fill=INK, stroke_linecap="round",
-               stroke_linejoin="round", style=f"max-width:{width:g}px;height:auto;display:block")
+    return tag(
+        "svg",
+        *inside,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width:g} {height:g}",
+        width="100%",
+        font_family=FONT,
+        text_anchor="middle",
+        fill=INK,
+        stroke_linecap="round",
+        stroke_linejoin="round",
+        style=f"max-width:{width:g}px;height:auto;display:block",
+    )
 
 
 def quantity(number: float | None, unit: str = "") -> str:
@@ -79,12 +114,10 @@ def quantity(number: float | None, unit: str = "") -> str:
         return "-"
     if not unit and number < 100_000:
         return f"{number:,.0f}"
-    for prefix in ("", "k", "M", "G", "T"):
-        if number < 999.5:
-            break
-        number /= 1000
-    else:
-        prefix = "P"
+    power = 0
+    while number >= 999.5 and power < 5:
+        number, power = number / 1000, power + 1
+    prefix = ("", "k", "M", "G", "T", "P")[power]
     digits = 0 if number >= 99.5 or (not prefix and number == int(number)) else 1
     return f"{number:.{digits}f} {prefix}{unit}".rstrip()
 

@@ -12,12 +12,15 @@ import traitlets
 
 from factory import language
 from factory.lab import page, trouble
-from factory.lab.show import Html, as_html, both
+from factory.lab.figures import Html, as_html, both
 from factory.language import Text
 
 NAMES = (("日本語", "ja"), ("English", "en"), ("両方 Both", "both"))
 TIPS = ("日本語で読む", "Read in English", "両方のことばで読む / Read in both languages")
-NOT_YET = Text("このセルを実行すると、ことばを切り替えるボタンが出ます。", "Run this cell for the buttons that switch the language.")
+NOT_YET = Text(
+    "このセルを実行すると、ことばを切り替えるボタンが出ます。",
+    "Run this cell for the buttons that switch the language.",
+)
 
 
 class Language(traitlets.HasTraits):
@@ -80,16 +83,23 @@ def bind(widget: Any, **texts: Any) -> Any:
     return widget
 
 
+_relabelling = False
+
+
 def _speak(widget: Any, texts: dict[str, Any]) -> None:
+    global _relabelling
     for name, text in texts.items():
-        if name == "options" and hasattr(widget, "index"):
-            chosen, started = widget.index, bool(widget.options)
-            with widget.hold_trait_notifications():
-                widget.options = _spoken(text)
-                if started:
-                    widget.index = chosen
-        else:
+        if name != "options" or not widget.options:
             setattr(widget, name, _spoken(text))
+            continue
+        # New options make ipywidgets choose the first; the choice comes back before anything is drawn.
+        chosen, _relabelling = widget.index, True
+        try:
+            with widget.hold_sync():
+                widget.options = _spoken(text)
+                widget.index = chosen
+        finally:
+            _relabelling = False
 
 
 def _spoken(text: Any) -> Any:
@@ -112,56 +122,61 @@ class Live(widgets.VBox):
 
     def __init__(self, function: Callable[..., Any], controls: dict[str, Any]) -> None:
         self._function, self._controls = function, controls
+        self._shown: list[Any] = []
         moving = [control for control in controls.values() if isinstance(control, widgets.Widget)]
         self.view = widgets.HTML()
         super().__init__([*moving, self.view])
-        for control in moving:
-            control.observe(self.draw, "value")
-        state.observe(self.draw, "code")
+        self._followed: list[tuple[Any, str]] = [(state, "code"), *((control, "value") for control in moving)]
+        for one, trait in self._followed:
+            one.observe(self.draw, trait)
         self.draw()
 
     def draw(self, change: object = None) -> None:
         """Call the function with the values that the controls have now, and show what it gives."""
-        values = {name: control.value if isinstance(control, widgets.Widget) else control
-                  for name, control in self._controls.items()}
+        if _relabelling:
+            return
+        values = {
+            name: control.value if isinstance(control, widgets.Widget) else control
+            for name, control in self._controls.items()
+        }
         self.view.add_class("factory-busy")
         try:
-            self.view.value = _drawn(self._function, values)
+            self._shown = _made_by(self._function, values)
+            self.view.value = as_html(self._shown)
         except Exception as error:
-            self.view.value = trouble.box(error).html
+            self._shown = [trouble.box(error)]
+            self.view.value = as_html(self._shown)
         finally:
             self.view.remove_class("factory-busy")
 
     def close(self) -> None:
         """Follow nothing any more."""
-        for control in self._controls.values():
-            if isinstance(control, widgets.Widget):
-                control.unobserve(self.draw, "value")
-        state.unobserve(self.draw, "code")
+        while self._followed:
+            one, trait = self._followed.pop()
+            one.unobserve(self.draw, trait)
         super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        return {**super()._repr_mimebundle_(**options), "text/html": self.view.value}
+        # What a reader sees before the notebook has run, and where there are no widgets.
+        return {**super()._repr_mimebundle_(**options), "text/html": as_html(self._shown, stored=True)}
 
 
-def _drawn(function: Callable[..., Any], values: dict[str, Any]) -> str:
-    """The HTML of what a function prints, displays and gives."""
+def _made_by(function: Callable[..., Any], values: dict[str, Any]) -> list[Any]:
+    """What a function prints, displays and gives."""
     from IPython.utils.capture import capture_output
 
     with capture_output(stderr=False) as captured:
         result = function(**values)
-    shown = "".join(as_html(Html(*_html_of(output.data))) for output in captured.outputs)
-    printed = f"<pre>{escape(captured.stdout)}</pre>" if captured.stdout else ""
-    return printed + shown + as_html(result)
+    return [captured.stdout or None, *(_html_of(output.data) for output in captured.outputs), result]
 
 
-def _html_of(data: dict[str, Any]) -> tuple[str, str]:
+def _html_of(data: dict[str, Any]) -> Html:
     plain = str(data.get("text/plain", ""))
     if "text/html" in data:
-        return data["text/html"], plain
+        return Html(data["text/html"], plain)
     if "image/png" in data:
-        return f'<img alt="{escape(plain)}" src="data:image/png;base64,{data["image/png"]}">', plain
-    return f"<pre>{escape(plain)}</pre>", plain
+        return Html(f'<img alt="{escape(plain)}" src="data:image/png;base64,{data["image/png"]}">', plain)
+    return Html(f"<pre>{escape(plain)}</pre>", plain)
 
 
 _lives: dict[str, tuple[int, list[Live]]] = {}

@@ -10,24 +10,28 @@ from types import TracebackType
 from typing import Any
 
 from factory.errors import FactoryError
-from factory.lab.show import Html, both
+from factory.lab.figures import Html, both
 from factory.language import Text
 
 BROKEN = Text("うまく動きませんでした({kind}: {message})。", "Something went wrong ({kind}: {message}).")
 DETAILS = Text("くわしい記録", "the full record")
-BOX = ("border:2px solid {colour};border-left-width:8px;border-radius:6px;padding:.5em .9em;margin:.4em 0;"
-       "background:#fff8f3;color:#1f2933;max-width:60em")
+BOX = (
+    "border:2px solid {colour};border-left-width:8px;border-radius:6px;padding:.5em .9em;margin:.4em 0;"
+    "background:#fff8f3;color:#1f2933;max-width:60em"
+)
 
 
 def box(error: BaseException) -> Html:
     """An error as a box: a FactoryError's own sentence; any other error by its kind, with its record folded away."""
     if isinstance(error, FactoryError):
-        return Html(_box("factory-error", "#d55e00", f"<b>! {type(error).__name__}</b>{both(error.text, 'div')}"),
-                    error.text)
+        return Html(
+            _box("factory-error", "#d55e00", f"<b>! {type(error).__name__}</b>{both(error.text, 'div')}"), error.text
+        )
     text = BROKEN.format(kind=type(error).__name__, message=str(error))
     record = "".join(traceback.format_exception(error))
-    inside = (f"<b>! </b>{both(text, 'div')}<details><summary>{both(DETAILS)}</summary>"
-              f"<pre>{escape(record)}</pre></details>")
+    inside = (
+        f"<b>! </b>{both(text, 'div')}<details><summary>{both(DETAILS)}</summary><pre>{escape(record)}</pre></details>"
+    )
     return Html(_box("factory-bug", "#b3261e", inside), text)
 
 
@@ -48,8 +52,9 @@ def install_error_display() -> None:
         shell.set_custom_exc((FactoryError,), _handle)
 
 
-def _handle(shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType,
-            tb_offset: int | None = None) -> list[str]:
+def _handle(
+    shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType, tb_offset: int | None = None
+) -> list[str]:
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # for %tb and %debug
     where = line_of(shell, trace)
     if hasattr(shell, "kernel"):

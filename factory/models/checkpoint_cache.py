@@ -53,10 +53,10 @@ def load(path: Path, source: str) -> Checkpoint | None:
         tokenizer = json.loads(metadata["tokenizer"])
         tokenizer["stop_ids"] = tuple(tokenizer["stop_ids"])
         checkpoint = Checkpoint(LlamaConfig(**config), tensors, TokenizerData(**tokenizer), source)
-    except (ModelError, KeyError, ValueError, TypeError):
+    except (ModelError, LookupError, ValueError, TypeError):
         return None
-    shapes = {name: array.shape for name, array in tensors.items()}
-    if shapes != checkpoint.config.shapes() or stored != _checksum(tensors, metadata):
+    shapes = {name: array.shape for name, array in tensors.items() if array.dtype == np.float32}
+    if shapes != checkpoint.config.shapes() or len(shapes) != len(tensors) or stored != _checksum(tensors, metadata):
         return None
     return checkpoint
 

@@ -166,13 +166,14 @@ class LanguageModel:
 
     def _forward(self, ids: np.ndarray, run: _Run, depth: int, on_layer: OnLayer | None) -> DeviceArray:
         """Run tokens through the first layers, after what the run has seen; the state (T, C)."""
-        device, buffers = self.device, run.buffers(len(ids))
+        device = self.device
         with device.timeline.at(step=1):
+            buffers = run.buffers(len(ids))
             buffers.ids.write(ids)
             hidden = device.gather(self._embedding, buffers.ids, out=buffers.hidden)
         for index in range(depth):
             with device.timeline.at(layer=index + 1):
-                self._attention(self._layers[index], run.cache[index], run.position, buffers)
+                self._attention(self._layers[index], index, run, buffers)
                 self._feed_forward(self._layers[index], buffers)
             if on_layer is not None:
                 on_layer(index, hidden)
@@ -189,17 +190,14 @@ class LanguageModel:
             device.gemm(buffers.normed, self._output, transpose_b=True, out=buffers.logits)
             return buffers.logits.numpy()[0]
 
-    def _attention(self, layer: Layer, cache: tuple[DeviceArray, DeviceArray], position: int, b: _Buffers) -> None:
+    def _attention(self, layer: Layer, index: int, run: _Run, b: _Buffers) -> None:
         """hidden += attention(norm(hidden)); this token's key and value join the cache."""
-        device, config = self.device, self.config
-        keys, values = cache
+        device, config, position = self.device, self.config, run.position
+        keys, values = run.cache[index]
         seen = position + b.tokens
-        cos, sin = self._angles(seen)
         device.rms_norm(b.hidden, layer.attention_norm, config.epsilon, out=b.normed)
         device.gemm(b.normed, layer.qkv, transpose_b=True, out=b.qkv)
-        device.rotary(b.queries, cos, sin, position, out=b.turned)
-        device.rotary(b.keys, cos, sin, position, out=keys[:, position:seen])
-        device.copy(b.values, out=values[:, position:seen])
+        device.rotary_cache(b.by_head, *run.angles, keys, values, position, out=b.queries)
         scores, grouped = b.scores(seen)
         device.gemm(b.grouped, keys[:, :seen], transpose_b=True, out=grouped)
         device.causal_softmax(scores, config.head_width**-0.5, position, out=scores)
@@ -266,14 +264,11 @@ class _Buffers:
         self.ids = room(tokens, dtype="int32")
         self.hidden = room(tokens, config.width)
         self.normed = room(tokens, config.width)
-        by_head = room(tokens, h + 2 * k, d)
-        self.qkv = by_head.reshape(tokens, (h + 2 * k) * d)
-        self.queries = by_head[:, :h].transpose(1, 0, 2)  # (H, T, D)
-        self.keys = by_head[:, h : h + k].transpose(1, 0, 2)  # (K, T, D)
-        self.values = by_head[:, h + k :].transpose(1, 0, 2)
-        self.turned = room(h, tokens, d)
+        self.by_head = room(tokens, h + 2 * k, d)
+        self.qkv = self.by_head.reshape(tokens, (h + 2 * k) * d)
+        self.queries = room(h, tokens, d)
         # The heads that share a key stand together, so that one product of a batch of K serves them all.
-        self.grouped = self.turned.reshape(*self._groups, d)
+        self.grouped = self.queries.reshape(*self._groups, d)
         self.attended = room(*self._groups, d)
         self.by_token = self.attended.reshape(h, tokens, d).transpose(1, 0, 2)  # (T, H, D)
         self.merged_heads = room(tokens, h, d) if tokens > 1 else self.attended.reshape(1, h, d)
@@ -281,13 +276,16 @@ class _Buffers:
         self.gate_up = room(tokens, 2 * config.feed_forward)
         self.gated = room(tokens, config.feed_forward)
         self._scores = room(h * tokens * positions)
+        self._views: tuple[int, DeviceArray, DeviceArray] | None = None
         if tokens == 1:
             self.logits = room(1, config.vocabulary)
 
     def scores(self, seen: int) -> tuple[DeviceArray, DeviceArray]:
         """Room for the scores of so many positions, as (H, T, S) and, for the product, as (K, H / K T, S)."""
-        flat = self._scores[: self._heads * self.tokens * seen]
-        return flat.reshape(self._heads, self.tokens, seen), flat.reshape(*self._groups, seen)
+        if self._views is None or self._views[0] != seen:  # all layers of a pass ask for the same
+            flat = self._scores[: self._heads * self.tokens * seen]
+            self._views = seen, flat.reshape(self._heads, self.tokens, seen), flat.reshape(*self._groups, seen)
+        return self._views[1:]
 
 
 class _Run:
@@ -306,8 +304,12 @@ class _Run:
         try:
             config = self._model.config
             shape = (config.layers, config.kv_heads, self._positions, config.head_width)
-            keys, values = (self.keep(self._model.device.empty(shape, name=f"{of} cache")) for of in ("key", "value"))
-            self.cache = [(keys[i], values[i]) for i in range(config.layers)]
+            with self._model.device.timeline.at(step=1):
+                keys, values = (
+                    self.keep(self._model.device.empty(shape, name=f"{of} cache")) for of in ("key", "value")
+                )
+                self.cache = [(keys[i], values[i]) for i in range(config.layers)]
+                self.angles = self._model._angles(self._positions)
         except BaseException:
             self.__exit__()
             raise

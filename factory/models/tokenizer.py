@@ -84,7 +84,8 @@ class Tokenizer:
 
     def token_bytes(self, number: int) -> bytes:
         """The bytes that one token stands for, UTF-8 or a part of it; none for an id that is no token."""
-        token = self._backend.id_to_token(int(number))
+        # The library takes unsigned 32-bit numbers.
+        token = self._backend.id_to_token(int(number)) if 0 <= number < 2**32 else None
         if token is None:
             return b""
         if self._byte_level:

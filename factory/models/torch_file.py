@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +20,8 @@ from factory.errors import ModelError
 from factory.models.torch_pickle import Follower, Storage, View
 
 ZIP = b"PK\x03\x04"
-LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The pickle of torch's magic number, with which every legacy file begins."""
+LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""torch's magic number, pickled: it begins every legacy file, after the few bytes in which pickle protocols differ."""
 MOST_DIMENSIONS = 32
 """NumPy 1's limit."""
 
@@ -41,7 +42,7 @@ def load_torch_file(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         if content.startswith(ZIP):
             found, data = _read_zip(content, path)
-        elif content.startswith(LEGACY):
+        elif LEGACY in content[:32]:
             found, data = _read_legacy(content, path)
         else:
             raise ModelError("not_format", path=path, format="PyTorch", why=f"{content[:4]!r}")
@@ -51,7 +52,7 @@ def load_torch_file(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         if not views:
             raise ModelError("not_format", path=path, format="PyTorch", why="no tensors")
         return {name: _array(view, data, name, path) for name, view in views.items()}
-    except (EOFError, zipfile.BadZipFile) as error:
+    except (EOFError, struct.error, zipfile.BadZipFile) as error:
         raise ModelError("truncated", path=path, why=error) from None
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ModelError("not_format", path=path, format="PyTorch", why=repr(error)) from None
@@ -93,7 +94,7 @@ def _read_legacy(content: bytes, path: str) -> tuple[Any, dict[str, bytes]]:
     widths = {storage.key: storage.dtype.itemsize for storage in follower.storages}
     data = {}
     for key in keys:
-        count = int.from_bytes(file.read(8), "little", signed=True)
+        (count,) = struct.unpack("<q", file.read(8))
         left = len(content) - file.tell()
         if not 0 <= count * widths[key] <= left:
             raise EOFError(f"{key}: {count * widths[key]:,} > {left:,} bytes")
@@ -116,7 +117,7 @@ def _array(view: View, data: Mapping[str, bytes], name: str, path: str) -> np.nd
     if storage.length > present or (count and (reach > storage.length or count > storage.length)):
         raise ModelError("outside", path=path, name=name)
     if count == 0:
-        return np.empty(size, dtype)
+        return np.frombuffer(bytes(dtype.itemsize), dtype)[:0].reshape(size)
     run = np.frombuffer(data[storage.key], dtype)[offset:]
     steps = [step * dtype.itemsize if length > 1 else 0 for length, step in zip(size, stride, strict=True)]
     return np.lib.stride_tricks.as_strided(run, size, steps, writeable=False)

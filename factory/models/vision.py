@@ -192,8 +192,12 @@ class ImageClassifier:
         finally:
             if padded is not x:
                 padded.free()
-        device.add(y, convolution.bias, out=y)
-        return device.activate(y, "clippedrelu", alpha=_SIX, out=y) if convolution.activated else y
+        try:
+            device.add(y, convolution.bias, out=y)
+            return device.activate(y, "clippedrelu", alpha=_SIX, out=y) if convolution.activated else y
+        except BaseException:
+            y.free()
+            raise
 
 
 class _Kept:

@@ -12,6 +12,7 @@ import platform
 from functools import cache
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -33,9 +34,10 @@ def path() -> Path:
 @cache
 def setting() -> str:
     """What a time depends on besides the problem: processor, NumPy, SciPy, BLAS, threads, and our solvers."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+    config: Any = np.show_config(mode="dicts")
+    blas = config.get("Build Dependencies", {}).get("blas", {})
     parts = (
-        _processor(), f"numpy {np.__version__}", f"scipy {scipy.__version__}", f"{blas['name']} {blas['version']}",
+        _processor(), f"numpy {np.__version__}", f"scipy {scipy.__version__}", f"{blas.get('name')} {blas.get('version')}",
         "1 thread", f"solvers {_VERSION}",
     )  # fmt: skip
     return ", ".join(parts).replace("\t", " ")
@@ -91,7 +93,7 @@ def _read() -> dict[str, Times]:
             continue
         try:
             times = {str(solver): (float(ms), int(bytes_)) for solver, (ms, bytes_) in json.loads(record).items()}
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
         if times and all(isfinite(ms) and ms >= 0 and bytes_ >= 0 for ms, bytes_ in times.values()):
             found[problem] = times

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from time import perf_counter
 
 import numpy as np
@@ -21,7 +22,7 @@ from factory.problem import check_sizes
 from factory.timeline import Timeline
 
 _PAGE = 4096
-_FIRST_ADDRESS = 0x7F00_0000_0000
+_SPACES = count(0x7F00_0000_0000, 1 << 40)  # each device its own addresses, so that another's pointer is seen
 _ALIGNMENT = 64  # a cache line, and the widest vector load
 _WORTH_ASKING = 64 << 20  # below this, asking the computer for its free memory costs more than it saves
 
@@ -37,17 +38,35 @@ class Stream:
         return f"<Stream {self.number}, {len(self.waiting)} waiting>"
 
 
-class Event:
-    """A point in a stream: when it was passed, once it was."""
+class Point:
+    """A place in a stream's queue, and the second at which it was passed, once it was."""
 
     __slots__ = ("seconds", "stream")
 
-    def __init__(self) -> None:
-        self.stream: Stream | None = None
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
         self.seconds: float | None = None
 
+    def passed(self) -> None:
+        """Note that the stream has come here."""
+        self.seconds = perf_counter()
+
+    def reach(self) -> None:
+        """Do the stream's work up to here."""
+        while self.seconds is None and self.stream.waiting:
+            self.stream.waiting.popleft()()
+
+
+class Event:
+    """What `event_record` marks a point of a stream with; recorded again, it marks another."""
+
+    __slots__ = ("point",)
+
+    def __init__(self) -> None:
+        self.point: Point | None = None
+
     def __repr__(self) -> str:
-        state = "not recorded" if self.stream is None else "waiting" if self.seconds is None else "passed"
+        state = "not recorded" if self.point is None else "waiting" if self.point.seconds is None else "passed"
         return f"<Event, {state}>"
 
 
@@ -76,7 +95,7 @@ class Hip:
         self._delay = delay
         self._buffers: dict[int, np.ndarray] = {}
         self._mapped: dict[int, tuple[object, np.ndarray]] = {}  # base: its ledger line, the file's pages
-        self._next = _FIRST_ADDRESS
+        self._next = next(_SPACES)
         self._streams = [Stream(0)]
         self._closed = False
 
@@ -86,11 +105,22 @@ class Hip:
         """hipMalloc: the address of `nbytes` new bytes, whose content is whatever was there.
 
         The caller gives them back by `free` (with `asked`, an array's block, the pool does). Raises
-        OutOfDeviceMemory over the device's capacity, or over what this computer has free.
+        OutOfDeviceMemory over the device's capacity, or over what this computer has free, when the pool has made room.
         """
         self._open()
         check_sizes("hipMalloc", None, nbytes=nbytes)
-        fields = {"name": name, "asked": asked or nbytes, "in_use": self.ledger.in_use, "total": self._capacity}
+        try:
+            return self._allocate(nbytes, name, asked)
+        except OutOfDeviceMemory:
+            pass  # a second try inside the handler would show a learner two errors
+        self.ledger.make_room()
+        return self._allocate(nbytes, name, asked)
+
+    def _allocate(self, nbytes: int, name: str, asked: int | None) -> int:
+        fields = {
+            "name": name, "asked": asked or nbytes, "in_use": self.ledger.in_use, "reserved": self.ledger.reserved,
+            "total": self._capacity,
+        }  # fmt: skip
         if self.ledger.reserved + nbytes > self._capacity:
             raise OutOfDeviceMemory("device", **fields)
         start = perf_counter()
@@ -124,6 +154,9 @@ class Hip:
 
     def memset(self, pointer: int, value: int, nbytes: int, stream: Stream | None = None) -> None:
         """hipMemset: set `nbytes` bytes to `value` (0 to 255)."""
+        check_sizes("hipMemset", None, nbytes=nbytes)
+        if not isinstance(value, int) or not 0 <= value <= 255:
+            raise ShapeError("number", call="hipMemset", name="value", want="0, ..., 255", got=value)
         target = self.view(pointer, _bytes(nbytes), "hipMemset", write=True)
 
         def work() -> None:
@@ -151,6 +184,7 @@ class Hip:
     def _copy(
         self, call: str, target: int | np.ndarray, source: int | np.ndarray, nbytes: int, stream: Stream | None
     ) -> None:
+        check_sizes(call, None, nbytes=nbytes)
         words = {True: "device", False: "host"}
         direction = f"{words[isinstance(source, int)]} to {words[isinstance(target, int)]}, {nbytes:,} bytes"
         if isinstance(target, int) and isinstance(source, np.ndarray) and self._share(target, source, nbytes):
@@ -204,6 +238,7 @@ class Hip:
         stream: Stream | None = None,
     ) -> None:  # fmt: skip
         """Hand work to a stream, and enter it in the timeline."""
+        queue = self._queue(call, stream)
         if not self._delay:
             start = perf_counter()
             work()
@@ -212,11 +247,8 @@ class Hip:
                 self.timeline.record(station, call, problem, operations, nbytes, start, stop)
             return
         self._open()
-        begin, end = Event(), Event()
-        queue = stream or self._streams[0]
-        self.event_record(begin, queue)
-        queue.waiting.append(work)
-        self.event_record(end, queue)
+        begin, end = Point(queue), Point(queue)
+        queue.waiting.extend((begin.passed, work, end.passed))
         if self.timeline.enabled:
             self.timeline.record(station, call, problem, operations, nbytes, begin, end)
 
@@ -224,11 +256,13 @@ class Hip:
         if self.timeline.enabled:
             self.timeline.record("HIP", call, sizes, 0, nbytes, start, perf_counter())
 
-    def _elapsed(self, start: float | Event, stop: float | Event) -> float:
-        if isinstance(start, Event) and isinstance(stop, Event):
-            self.event_synchronize(stop)
-            return self.event_elapsed_time(start, stop)
-        return (stop - start) * 1e3  # type: ignore[operator]
+    @staticmethod
+    def _elapsed(start: float | Point, stop: float | Point) -> float:
+        """Milliseconds between two marks of the timeline: seconds, or with `delay` points, which it waits for."""
+        if isinstance(stop, Point):
+            stop.reach()
+        first, last = (mark.seconds if isinstance(mark, Point) else mark for mark in (start, stop))
+        return 0.0 if first is None or last is None else (last - first) * 1e3
 
     # Streams and events
 
@@ -240,24 +274,34 @@ class Hip:
 
     def stream_destroy(self, stream: Stream) -> None:
         """hipStreamDestroy, after its work is done."""
-        self.stream_synchronize(stream)
-        if stream in self._streams[1:]:
-            self._streams.remove(stream)
+        queue = self._queue("hipStreamDestroy", stream)
+        self.stream_synchronize(queue)
+        if queue is not self._streams[0]:
+            self._streams.remove(queue)
 
     def stream_query(self, stream: Stream | None = None) -> bool:
         """hipStreamQuery: whether all its work is done."""
-        return not (stream or self._streams[0]).waiting
+        return not self._queue("hipStreamQuery", stream).waiting
 
     def stream_synchronize(self, stream: Stream | None = None) -> None:
         """hipStreamSynchronize: wait for all work of a stream."""
-        waiting = (stream or self._streams[0]).waiting
+        waiting = self._queue("hipStreamSynchronize", stream).waiting
         while waiting:
             waiting.popleft()()
 
-    def stream_wait_event(self, stream: Stream, event: Event) -> None:
-        """hipStreamWaitEvent: what comes later in the stream starts after the event was passed."""
-        if self._delay and event.stream is not None:
-            stream.waiting.append(lambda: self.event_synchronize(event))
+    def stream_wait_event(self, stream: Stream | None, event: Event) -> None:
+        """hipStreamWaitEvent: what comes later in the stream starts after the point that the event marks now."""
+        queue = self._queue("hipStreamWaitEvent", stream)
+        if event.point is not None and event.point.seconds is None:
+            queue.waiting.append(event.point.reach)
+
+    def _queue(self, call: str, stream: Stream | None) -> Stream:
+        """The stream, or the null stream; InvalidPointer for one that is not (or no longer) this device's."""
+        if stream is None:
+            return self._streams[0]
+        if stream not in self._streams:
+            raise InvalidPointer("stream", call=call, got=repr(stream))
+        return stream
 
     def event_create(self) -> Event:
         """hipEventCreate."""
@@ -265,32 +309,33 @@ class Hip:
 
     def event_record(self, event: Event, stream: Stream | None = None) -> None:
         """hipEventRecord: the event is passed once all work now in the stream is done."""
-        event.stream = stream or self._streams[0]
-        event.seconds = None
-
-        def passed() -> None:
-            event.seconds = perf_counter()
-
+        queue = self._queue("hipEventRecord", stream)
+        event.point = Point(queue)
         if self._delay:
-            event.stream.waiting.append(passed)
+            queue.waiting.append(event.point.passed)
         else:
-            passed()
+            event.point.passed()
 
     def event_query(self, event: Event) -> bool:
         """hipEventQuery: whether the event was passed."""
-        return event.seconds is not None
+        return event.point is not None and event.point.seconds is not None
 
     def event_synchronize(self, event: Event) -> None:
         """hipEventSynchronize: wait until the event was passed."""
-        while event.seconds is None and event.stream is not None and event.stream.waiting:
-            event.stream.waiting.popleft()()
+        if event.point is not None:
+            event.point.reach()
 
     def event_elapsed_time(self, start: Event, stop: Event) -> float:
         """hipEventElapsedTime: milliseconds between two events; LibraryError where one was not passed yet."""
+        seconds = []
         for name, event in (("start", start), ("stop", stop)):
-            if event.seconds is None:
-                raise LibraryError("not_ready", call="hipEventElapsedTime", name=name, code=600)
-        return (stop.seconds - start.seconds) * 1e3  # type: ignore[operator]
+            if event.point is None or event.point.seconds is None:
+                raise LibraryError(
+                    "not_ready", call="hipEventElapsedTime", name=name, code=600, meaning="hipErrorNotReady",
+                    gpu="simulator",
+                )  # fmt: skip
+            seconds.append(event.point.seconds)
+        return (seconds[1] - seconds[0]) * 1e3
 
     def device_synchronize(self) -> None:
         """hipDeviceSynchronize: wait for all work of all streams."""
@@ -311,9 +356,8 @@ def _host(call: str, array: object, nbytes: int, write: bool) -> np.ndarray:
     got = f"{type(array).__name__}"
     if isinstance(array, np.ndarray):
         got = f"{array.shape} {array.dtype}, {array.nbytes:,} bytes"
-        if array.flags.c_contiguous and array.nbytes >= nbytes and (array.flags.writeable or not write):
+        whole = array.flags.c_contiguous and not array.dtype.hasobject
+        if whole and array.nbytes >= nbytes and (array.flags.writeable or not write):
             return array.reshape(-1).view(np.uint8)[:nbytes]
-    if isinstance(nbytes, int) and nbytes < 0:
-        raise ShapeError("size", call=call, name="nbytes", got=nbytes)
     need = f" (>= {nbytes:,} bytes{', writeable' if write else ''})"
     raise InvalidPointer("host", call=call, need=need, got=got)

@@ -27,55 +27,71 @@ class Kernels:
 
         Zhang and Sennrich 2019, "Root Mean Square Layer Normalization".
         """
-        self._launch("rms_norm", _rms_norm, (x, weight), y, 4, epsilon)
+        self._launch("rms_norm", _rms_norm, (x, weight), (y,), 4, epsilon)
 
-    def rotary(self, x: Tensor, cos: Tensor, sin: Tensor, y: Tensor, position: int) -> None:
-        """Rotary embedding, half-split: with a, b the halves of x[h, t] and the angles of position + t,
-        y[h, t] = (a cos - b sin, b cos + a sin); x and y (H, T, D), cos and sin (positions, D / 2).
+    def rotary_cache(
+        self,
+        qkv: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        position: int,
+    ) -> None:
+        """Turn queries and keys by their positions, and append keys and values to the cache.
 
-        Su et al. 2021, "RoFormer", in the layout of Hugging Face's Llama.
+        qkv (T, H + 2 K, D) holds H queries, K keys and K values of each token; queries (H, T, D) receives the turned
+        queries, keys and values (K, positions, D) this call's rows from `position` on. Rotary embedding, half-split:
+        with a, b the halves of a head and the angles of position + t, it is (a cos - b sin, b cos + a sin); cos and
+        sin are (positions, D / 2). Su et al. 2021, "RoFormer", in the layout of Hugging Face's Llama.
         """
-        self._launch("rotary", _rotary, (x, cos, sin), y, 3, position)
+        self._launch("rotary_cache", _rotary_cache, (qkv, cos, sin), (queries, keys, values), 3, position)
 
     def silu_gate(self, gate_up: Tensor, y: Tensor) -> None:
         """y[t, f] = g / (1 + exp(-g)) * u with g = gate_up[t, f] and u = gate_up[t, F + f]; y (T, F).
 
         Shazeer 2020, "GLU Variants Improve Transformer" (SwiGLU).
         """
-        self._launch("silu_gate", _silu_gate, (gate_up,), y, 5)
+        self._launch("silu_gate", _silu_gate, (gate_up,), (y,), 5)
 
     def gather(self, table: Tensor, ids: Tensor, y: Tensor) -> None:
         """y[t] = table[ids[t]]; table (V, C), ids int32 (T,), y (T, C). Raises ShapeError for an id not in 0..V-1."""
-        self._launch("gather", _gather, (table, ids), y, 0)
+        self._launch("gather", _gather, (table, ids), (y,), 0)
 
     def causal_softmax(self, scores: Tensor, y: Tensor, scale: float, position: int) -> None:
         """y[h, t, s] = softmax over s <= position + t of scale scores[h, t, s], and 0 beyond; both (H, T, S)."""
-        self._launch("causal_softmax", _causal_softmax, (scores,), y, 5, scale, position)
+        self._launch("causal_softmax", _causal_softmax, (scores,), (y,), 5, scale, position)
 
     def copy(self, x: Tensor, y: Tensor) -> None:
         """y = x, element by element, whatever the strides of either."""
-        self._launch("copy", _copy, (x,), y, 0)
+        self._launch("copy", _copy, (x,), (y,), 0)
 
     def pad(self, x: Tensor, y: Tensor, top: int, left: int) -> None:
         """y = x with zeros around it, its first row and column at (top, left); (N, C, H, W)."""
-        self._launch("pad", _pad, (x,), y, 0, top, left)
+        self._launch("pad", _pad, (x,), (y,), 0, top, left)
 
     def _launch(
-        self, name: str, kernel: Callable[..., None], inputs: tuple[Tensor, ...], y: Tensor, operations: int,
+        self,
+        name: str,
+        kernel: Callable[..., None],
+        inputs: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
+        operations: int,
         *scalars: float,
-    ) -> None:  # fmt: skip
-        """Launch a kernel on the arrays behind the pointers; `operations` is counted for each element of y."""
+    ) -> None:
+        """Launch a kernel on the arrays behind the pointers; `operations` is counted for each element of the first
+        output."""
         call = f"hipModuleLaunchKernel({name})"
-        arrays = [self._hip.view(tensor.pointer, tensor.layout, call) for tensor in inputs]
-        target = self._hip.view(y.pointer, y.layout, call, write=True)
-        # A kernel reads its inputs once; of a table (gather, rotary) only what y needs.
-        written = y.layout.nbytes
-        nbytes = written + sum(min(tensor.layout.nbytes, 2 * written) for tensor in inputs)
-
-        def work() -> None:
-            kernel(*arrays, target, *scalars)
-
-        self._hip.launch("kernels", call, y.layout, operations * y.layout.elements, nbytes, work)
+        view = self._hip.view
+        arrays = [view(tensor.pointer, tensor.layout, call) for tensor in inputs]
+        arrays += [view(tensor.pointer, tensor.layout, call, write=True) for tensor in outputs]
+        layout = outputs[0].layout
+        # A kernel reads its inputs once; of a table (gather, rotary) only what it needs for what it writes.
+        nbytes = layout.nbytes + sum(min(tensor.layout.nbytes, 2 * layout.nbytes) for tensor in inputs)
+        self._hip.launch(
+            "kernels", call, layout, operations * layout.elements, nbytes, lambda: kernel(*arrays, *scalars)
+        )
 
 
 def _float32(array: np.ndarray) -> np.ndarray:
@@ -95,23 +111,42 @@ def _rms_norm(x: np.ndarray, weight: np.ndarray, y: np.ndarray, epsilon: float) 
         y[...] = x / squares[:, None] * weight
 
 
-def _rotary(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, y: np.ndarray, position: int) -> None:
-    tokens, half = x.shape[1], x.shape[2] // 2
-    cos, sin = (_float32(table[position : position + tokens]) for table in (cos, sin))
-    a, b = _float32(x[..., :half]), _float32(x[..., half:])
-    y[..., :half] = a * cos - b * sin
-    y[..., half:] = b * cos + a * sin
+def _rotary_cache(
+    qkv: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    queries: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    position: int,
+) -> None:
+    tokens, (heads, shared) = len(qkv), (len(queries), len(keys))
+    rows = slice(position, position + tokens)
+    half = cos.shape[1]
+    turning = _float32(qkv[:, : heads + shared])
+    a, b = turning[..., :half], turning[..., half:]
+    c, s = (_float32(table[rows])[:, None] for table in (cos, sin))
+    turned = np.empty(turning.shape, np.float32)
+    np.subtract(a * c, b * s, out=turned[..., :half])
+    np.add(b * c, a * s, out=turned[..., half:])
+    by_head = turned.transpose(1, 0, 2)
+    queries[...] = by_head[:heads]
+    keys[:, rows] = by_head[heads:]
+    values[:, rows] = qkv[:, heads + shared :].transpose(1, 0, 2)
+
+
+_FLAT = np.float32(-80)  # exp(80) still fits float32, and SiLU(-80) is 0 to 33 digits
 
 
 def _silu_gate(gate_up: np.ndarray, y: np.ndarray) -> None:
     width = y.shape[1]
     gate, up = _float32(gate_up[:, :width]), _float32(gate_up[:, width:])
-    with np.errstate(over="ignore"):  # exp(-g) = inf gives the right limit, 0
-        t = np.exp(np.negative(gate))
+    t = np.maximum(gate, _FLAT)
+    np.negative(t, out=t)
+    np.exp(t, out=t)
     t += np.float32(1)
     np.divide(gate, t, out=t)
-    t *= up
-    y[...] = t
+    np.multiply(t, up, out=y, casting="same_kind")
 
 
 def _gather(table: np.ndarray, ids: np.ndarray, y: np.ndarray) -> None:

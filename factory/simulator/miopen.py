@@ -90,11 +90,11 @@ class Miopen:
             if dtype == np.float32:
                 chosen.run(problem, source, weights, target, carved)
                 return
-            wide = [carved.take(array.shape) for array in (source, weights, target)]
-            for array, copy in zip((source, weights), wide, strict=False):
-                copy[...] = array
-            chosen.run(problem, *wide, carved)
-            target[...] = wide[2]
+            x32, w32, y32 = (carved.take(array.shape) for array in (source, weights, target))
+            x32[...] = source
+            w32[...] = weights
+            chosen.run(problem, x32, w32, y32, carved)
+            target[...] = y32
 
         sizes = ConvolutionCall(problem, solver)
         self._hip.launch("MIOpen", call, sizes, problem.operations, problem.nbytes, work)
@@ -131,24 +131,26 @@ class Miopen:
         """miopenBatchNormalizationForwardInference, spatial: one scale, bias, mean and variance for a channel."""
 
         def work(x: np.ndarray, s: np.ndarray, b: np.ndarray, m: np.ndarray, v: np.ndarray, y: np.ndarray) -> None:
-            factor = s / np.sqrt(v + np.float32(epsilon))
-            np.multiply(x, factor[:, None, None], out=y)
-            y += (b - m * factor)[:, None, None]
+            # The mean goes first, as in MIOpen: where it is large, scaling x before would lose the digits that count.
+            np.subtract(x, m[:, None, None], out=y)
+            y *= (s / np.sqrt(v + np.float32(epsilon)))[:, None, None]
+            y += b[:, None, None]
 
-        self._launch("miopenBatchNormalizationForwardInference", (x, scale, bias, mean, variance), y, 2, work)
+        self._launch("miopenBatchNormalizationForwardInference", (x, scale, bias, mean, variance), y, 3, work)
 
     def op_tensor(self, operation: str, a: Tensor, b: Tensor, y: Tensor) -> None:
         """miopenOpTensor: "add" or "multiply", element by element; b of size 1 in a dimension serves for all."""
-        self._launch("miopenOpTensor", (a, b), y, 1, {"add": _add, "multiply": _multiply}[operation], name=operation)
+        self._launch("miopenOpTensor", (a, b), y, 1, {"add": _add, "multiply": _multiply}[operation])
 
     def _launch(
-        self, call: str, inputs: tuple[Tensor, ...], y: Tensor, operations: int, work: Callable[..., None],
-        name: str = "",
-    ) -> None:  # fmt: skip
+        self, call: str, inputs: tuple[Tensor, ...], y: Tensor, operations: int, work: Callable[..., object]
+    ) -> None:
+        """Launch a formula on the arrays behind the pointers; `operations` is counted for each element of y."""
         arrays = [self._hip.view(tensor.pointer, tensor.layout, call) for tensor in inputs]
         target = self._hip.view(y.pointer, y.layout, call, write=True)
         nbytes = y.layout.nbytes + sum(tensor.layout.nbytes for tensor in inputs)
 
+        @np.errstate(all="ignore")  # a GPU tells nobody of an overflow either
         def run() -> None:
             if target.dtype == np.float32:
                 work(*arrays, target)
@@ -189,8 +191,7 @@ Activation = Callable[[Array, Array, np.float32, np.float32, np.float32], object
 
 
 def _logistic(x: Array, y: Array, *_: np.float32) -> None:
-    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
-        np.exp(np.negative(x, out=y), out=y)
+    np.exp(np.negative(x, out=y), out=y)  # inf gives the right limit, 0
     np.add(y, np.float32(1), out=y)
     np.reciprocal(y, out=y)
 
@@ -198,7 +199,9 @@ def _logistic(x: Array, y: Array, *_: np.float32) -> None:
 def _power(x: Array, y: Array, alpha: np.float32, beta: np.float32, gamma: np.float32) -> None:
     np.multiply(x, beta, out=y)
     np.add(y, alpha, out=y)
+    none = y <= _NO_BASE
     np.power(y, gamma, out=y)
+    y[none] = 0
 
 
 def _tanh(x: Array, y: Array, alpha: np.float32, beta: np.float32, _: np.float32) -> None:
@@ -212,6 +215,7 @@ def _elu(x: Array, y: Array, alpha: np.float32, *_: np.float32) -> None:
 
 
 _ZERO = np.float32(0)
+_NO_BASE = np.float32(1e-6)  # up to here MIOpen calls the base of a power 0, and the result too
 _ACTIVATIONS: dict[str, Activation] = {
     "pasthru": lambda x, y, *_: np.copyto(y, x),
     "logistic": _logistic,
@@ -263,8 +267,6 @@ def _pool(mode: str, window: Pair, pad: Pair, stride: Pair, x: Array, y: Array) 
 def _reach(shift: int, stride: int, size: int, outputs: int) -> tuple[slice, slice]:
     """Outputs whose cell at input index (output x stride + shift) is no padding, and the inputs that they meet."""
     first = max(0, -(shift // stride))
-    last = min(outputs - 1, (size - 1 - shift) // stride)
+    many = max(0, min(outputs - 1, (size - 1 - shift) // stride) + 1 - first)
     start = first * stride + shift
-    return slice(first, last + 1), slice(
-        start, start + max(0, last - first) * stride + 1 if last >= first else start, stride
-    )
+    return slice(first, first + many), slice(start, start + many * stride, stride)

@@ -18,8 +18,13 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -54,21 +59,36 @@ def free_port() -> int:
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """This environment, with every folder of Jupyter's and of the learner's choice moved into `folder`."""
     moved = {
-        "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
-        "XDG_CONFIG_HOME": "xdg", "MPLCONFIGDIR": "matplotlib",
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+        "XDG_CONFIG_HOME": "xdg",
+        "MPLCONFIGDIR": "matplotlib",
     }
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "FACTORY_"))}
-    return {**clean, **{name: str(folder / where) for name, where in moved.items()}, "PYTHONPATH": path,
-            "JUPYTER_PREFER_ENV_PATH": "1", **more}
+    return {
+        **clean,
+        **{name: str(folder / where) for name, where in moved.items()},
+        "PYTHONPATH": path,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        **more,
+    }
 
 
 @contextlib.contextmanager
-def lab_server(root: Path, command: tuple[str, ...] = ("-m", "jupyterlab"), settings: dict[str, Any] | None = None,
-               **more: str) -> Iterator[tuple[str, Path]]:
+def lab_server(
+    root: Path,
+    command: tuple[str, ...] = ("-m", "jupyterlab"),
+    settings: dict[str, Any] | None = None,
+    folder: Path | None = None,
+    **more: str,
+) -> Iterator[tuple[str, Path]]:
     """Start JupyterLab on `root`; gives its address and the folder that holds its settings."""
-    folder = Path(tempfile.mkdtemp(prefix="factory-lab-"))
+    folder = folder or Path(tempfile.mkdtemp(prefix="factory-lab-"))
     for name, values in {**SETTINGS, **(settings or {})}.items():
         file = folder / "settings" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -76,11 +96,25 @@ def lab_server(root: Path, command: tuple[str, ...] = ("-m", "jupyterlab"), sett
     port = free_port()
     log = (folder / "server.log").open("w")
     server = subprocess.Popen(
-        [sys.executable, *command, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-         "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", "--IdentityProvider.token=",
-         "--ServerApp.password=", "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True",
-         "--LabApp.news_url=None"],
-        env=environment(folder, **more), stdout=log, stderr=subprocess.STDOUT, cwd=root,
+        [
+            sys.executable,
+            *command,
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--ServerApp.port_retries=0",
+            f"--ServerApp.root_dir={root}",
+            "--IdentityProvider.token=",
+            "--ServerApp.password=",
+            "--ServerApp.disable_check_xsrf=True",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",
+        ],
+        env=environment(folder, **more),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=root,
     )
     base = f"http://127.0.0.1:{port}"
     try:
@@ -111,8 +145,12 @@ def browser_context(width: int = 1280, height: int = 1000) -> Iterator[Any]:
     profile = tempfile.mkdtemp(prefix="factory-chromium-")
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=chromium(), headless=True, args=CHROMIUM_FLAGS,
-            viewport={"width": width, "height": height}, locale="en-US",
+            profile,
+            executable_path=chromium(),
+            headless=True,
+            args=CHROMIUM_FLAGS,
+            viewport={"width": width, "height": height},
+            locale="en-US",
         )
         try:
             yield context
@@ -142,7 +180,8 @@ class LabPage:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         self.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
         self.page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
         return self
 
     def run_all(self, timeout: int = 300_000) -> LabPage:
@@ -152,7 +191,8 @@ class LabPage:
         self.page.wait_for_function(
             """() => { const panel = window.jupyterapp.shell.currentWidget;
                 return panel.sessionContext.session.kernel.status === 'idle' &&
-                    !panel.content.widgets.some(cell => cell.promptNode?.textContent?.includes('[*]')) }""")
+                    !panel.content.widgets.some(cell => cell.promptNode?.textContent?.includes('[*]')) }"""
+        )
         self.page.set_default_timeout(60_000)
         return self
 
@@ -164,13 +204,17 @@ class LabPage:
                     if (cell.type === 'code') for (const output of cell.sharedModel.outputs || [])
                         found.push({...(output.toJSON ? output.toJSON() : output),
                                     tags: cell.sharedModel.getMetadata('tags') || []});
-                return found }""")
+                return found }"""
+        )
         return found
 
     def cell_errors(self) -> list[str]:
         """The errors that stand in the outputs and that no cell's tag expects."""
-        return [f"{output['ename']}: {output['evalue']}" for output in self.outputs()
-                if output["output_type"] == "error" and "raises-exception" not in output["tags"]]
+        return [
+            f"{output['ename']}: {output['evalue']}"
+            for output in self.outputs()
+            if output["output_type"] == "error" and "raises-exception" not in output["tags"]
+        ]
 
     def switch(self, code: str) -> None:
         """Press a button of the language bar."""
@@ -182,4 +226,6 @@ class LabPage:
         return bool(self.page.locator(".jp-Notebook").get_by_text(text).first.is_visible())
 
     def close(self) -> None:
+        """Close the tab and end its kernel, so that the next test starts with a new one."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         self.page.close()

@@ -12,10 +12,11 @@ from numpy.lib.stride_tricks import as_strided
 
 from factory.language import Text
 from factory.problem import ConvolutionProblem
-from factory.simulator.solvers.solver import Floats, Shape, Solver, Workspace
+from factory.simulator.solvers.solver import ITERATOR, Floats, Shape, Solver, Workspace
 from factory.simulator.solvers.taps import Phase, aligned, clear_outside, largest_divisor, phases, span, steps_of
 
 BLOCK = 256 * 1024  # bytes of sums at a time: they stay in the L2 cache while the taps add up
+BAND = 1024 * 1024  # bytes of input at a time, for the same reason
 ROW = 2048  # elements of a row that share one row of weights
 
 
@@ -23,6 +24,7 @@ class Depthwise(Solver):
     """What both solvers share: groups == C, and K = multiplier x C."""
 
     algorithm = "Direct"
+    hidden = ITERATOR
 
     def refuses(self, problem: ConvolutionProblem) -> Text | None:
         if problem.groups != problem.c or problem.c == 1:
@@ -54,25 +56,27 @@ class DepthwiseChannelsLast(Depthwise):
 
     def buffers(self, problem: ConvolutionProblem) -> tuple[Shape, ...]:
         p, found = problem, _columns(problem)
-        height = (p.out_h - 1) * p.stride[0] + p.window[0]
-        source = (height, len(found), steps_of(found, p.out_w), p.k)
         repeat = largest_divisor(p.out_w, ROW // p.k)
+        row = len(found) * steps_of(found, p.out_w) * p.k
+        rows = max(1, min(BLOCK // (4 * p.out_w * p.k), (BAND // (4 * row) - p.window[0]) // p.stride[0] + 1))
+        rows = -(-p.out_h // -(-p.out_h // rows))  # blocks of one size
+        band = ((rows - 1) * p.stride[0] + p.window[0], len(found), steps_of(found, p.out_w), p.k)
         weights = (p.r, p.s, repeat, p.k)
-        rows = min(p.out_h, max(1, BLOCK // (4 * p.out_w * p.k)))
         sums = (rows, p.out_w // repeat, repeat * p.k)
-        return (source, weights, sums) if len(found) == 1 else (source, weights, sums, sums)
+        return (band, weights, sums) if len(found) == 1 else (band, weights, sums, sums)
 
     def run(self, problem: ConvolutionProblem, x: Floats, w: Floats, y: Floats, workspace: Workspace) -> None:
         p, found = problem, _columns(problem)
-        source, weights, *sums = (workspace.take(shape) for shape in self.buffers(p))
+        band, weights, *sums = (workspace.take(shape) for shape in self.buffers(p))
         weights[...] = w.transpose(2, 3, 1, 0)  # (R, S, 1, K): the pixels of a row share them
         flat = weights.reshape(p.r, p.s, -1)
         for image, target in zip(x, y, strict=True):
-            _to_channels_last(p, found, image, source)
             for row in range(0, p.out_h, sums[0].shape[0]):
                 rows = min(sums[0].shape[0], p.out_h - row)
+                source = band[: (rows - 1) * p.stride[0] + p.window[0]]
+                _to_channels_last(p, found, image, row * p.stride[0], source)
                 parts = [part[:rows] for part in sums]
-                for phase, window in zip(found, _rows(p, found, source[row * p.stride[0] :], parts[0].shape), strict=True):
+                for phase, window in zip(found, _rows(p, found, source, parts[0].shape), strict=True):
                     part = parts[phase is not found[0]]
                     np.einsum("iqprs,rsp->iqp", window, flat[:, phase.taps], out=part)
                     if part is not parts[0]:
@@ -85,10 +89,13 @@ def _columns(problem: ConvolutionProblem) -> tuple[Phase, ...]:
     return phases(problem.s, problem.stride[1], problem.dilation[1])
 
 
-def _to_channels_last(problem: ConvolutionProblem, found: tuple[Phase, ...], image: Floats, out: Floats) -> None:
-    """Copy one image (C, H, W) to (rows, phases, steps, K), each channel as often as it has filters."""
+def _to_channels_last(
+    problem: ConvolutionProblem, found: tuple[Phase, ...], image: Floats, first: int, out: Floats
+) -> None:
+    """Copy padded rows `first` and on of one image (C, H, W) to (rows, phases, steps, K), each channel as often as it
+    has filters."""
     p = problem
-    rows = span(0, 1, out.shape[0], p.pad[0], p.h)
+    rows = span(first, 1, out.shape[0], p.pad[0], p.h)
     channels = out.reshape(*out.shape[:3], p.c, p.k // p.c)
     for place, phase in enumerate(found):
         columns = span(phase.start, p.stride[1], out.shape[2], p.pad[1], p.w)

@@ -6,7 +6,7 @@ import numpy as np
 
 from factory.language import Text
 from factory.problem import ConvolutionProblem
-from factory.simulator.solvers.solver import Floats, Shape, Solver, Workspace
+from factory.simulator.solvers.solver import ITERATOR, Floats, Shape, Solver, Workspace
 from factory.simulator.solvers.taps import span
 
 SLOW = Text(
@@ -19,11 +19,12 @@ LIMIT = 200_000_000
 class Direct(Solver):
     """y[k] += w[k, c, r, s] * x[c] shifted by (r, s): a multiplication and an addition for each c, r and s.
 
-    Workspace: one product, 4 K H' W' bytes. Sums one channel after another, so its rounding error grows with C.
+    Workspace: one product, 4 K H' W' bytes, and NumPy's buffers. Sums one channel after another, so its rounding error grows with C.
     """
 
     name = "Direct"
     algorithm = "Direct"
+    hidden = ITERATOR
     idea = Text(
         "定義どおりに計算します。フィルターの 1 つの重みと、ずらした入力を掛け、出力に足します。\n"
         "これをすべての重みでくり返します。\n"

@@ -16,6 +16,7 @@ Shape = tuple[int, ...]
 
 ALIGNMENT = 64  # bytes: a cache line, and one AVX-512 register
 LARGEST_WORKSPACE = 2**30
+ITERATOR = 3 * 8192 * 4  # bytes of the buffers that a NumPy function of three operands may take for itself
 
 NEEDS_TOO_MUCH = Text(
     "作業用メモリ(workspace)が {workspace:,} バイトも必要なので、試しません(上限 {limit:,} バイト)。",
@@ -51,15 +52,16 @@ class Workspace:
 
 
 class Solver:
-    """One way to compute a convolution. Subclasses set the three attributes and write `run`, and `buffers` if needed.
+    """One way to compute a convolution. Subclasses set the first three attributes and write `run` and `buffers`.
 
     name is unique, algorithm one of MIOpen's five ("Direct", "GEMM", "ImplicitGEMM", "Winograd", "FFT"), idea the
-    way it works in at most three lines.
+    way it works in at most three lines, hidden the bytes that NumPy takes of its own accord during a run.
     """
 
     name: str
     algorithm: str
     idea: Text
+    hidden: int = 0
 
     def refuses(self, problem: ConvolutionProblem) -> Text | None:
         """Why this algorithm cannot do the problem; None where it can."""
@@ -78,7 +80,7 @@ class Solver:
 
     def workspace(self, problem: ConvolutionProblem) -> int:
         """Bytes that `run` needs besides x, w and y."""
-        return Workspace.room(*self.buffers(problem))
+        return Workspace.room(*self.buffers(problem)) + self.hidden
 
     def run(self, problem: ConvolutionProblem, x: Floats, w: Floats, y: Floats, workspace: Workspace) -> None:
         """Write the whole of y (N, K, H', W') from x (N, C, H, W) and w (K, C / groups, R, S).

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from factory import language
-from factory.lab import plots
+from factory.lab import images, plots
+from factory.lab.images import Drawing
 from factory.language import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from matplotlib.figure import Figure
-
-Drawing = Any  # an SVG string, a matplotlib Figure, or a function without arguments that makes one of them
+    pass
 
 
 class Evidence(NamedTuple):
@@ -43,8 +36,9 @@ def both(text: Text | str, element: str = "span") -> str:
     """A text as HTML in both languages; the language switch shows one of them."""
     if not isinstance(text, Text):
         return escape(text)
-    ja, en = (f'<{element} lang="{code}">{escape(words)}</{element}>' for code, words in zip(("ja", "en"), text,
-                                                                                            strict=True))
+    ja, en = (
+        f'<{element} lang="{code}">{escape(words)}</{element}>' for code, words in zip(("ja", "en"), text, strict=True)
+    )
     return ja + en if element in ("div", "p") else f'{ja}<span class="sep"> / </span>{en}'
 
 
@@ -78,46 +72,23 @@ class Picture:
 
     def html(self) -> str:
         """For a cell's stored output: images only, so that it shows in an untrusted notebook too."""
-        return self._figure(*(
-            f'<img{f" lang={code!r}" if code else ""} alt="{escape(str(_in(self.description, code)))}" src="{address}" '
-            'style="max-width:100%;height:auto">'
-            for code, address in self._images()
-        ))
+        return self._figure(images.stored(self.drawing, self.description))
 
     def inline(self) -> str:
         """For a widget: a drawing of ours stands in the page itself, and the language switch reaches its labels."""
-        drawn = self.drawing() if callable(self.drawing) else self.drawing
-        alternative = escape(str(self.description))
-        if isinstance(drawn, str) and drawn.lstrip().startswith("<svg"):
-            return self._figure(f'<div role="img" aria-label="{alternative}">{drawn}</div>')
-        address = drawn if isinstance(drawn, str) else plots.address(drawn)
-        return self._figure(f'<img alt="{alternative}" src="{address}" style="max-width:100%;height:auto">')
+        return self._figure(images.in_place(self.drawing, self.description))
 
-    def _images(self) -> Iterator[tuple[str, str]]:
-        """(language, address of the image) for each image to store; a drawing without words serves both."""
-        for code in ("ja", "en"):
-            with _speaking(code):
-                drawn = self.drawing() if callable(self.drawing) else self.drawing
-            if not isinstance(drawn, str):
-                yield code, plots.address(drawn)
-            elif not drawn.lstrip().startswith("<svg"):
-                yield "", drawn
-                return
-            elif " lang=" in drawn or callable(self.drawing):
-                yield code, svg_address(drawn, code)
-            else:
-                yield "", svg_address(drawn)
-                return
-
-    def _figure(self, *drawn: str) -> str:
+    def _figure(self, drawn: str) -> str:
         parts = [f"<b>{both(self.title)}</b>"]
         if self.units:
             parts.append(f"{both(UNITS)}: {both(self.units)}")
         parts += [mark(evidence) for evidence in self.evidence]
         if self.note:
             parts.append(both(self.note))
-        return (f'<figure class="factory-figure" style="margin:.6em 0">{"".join(drawn)}'
-                f'<figcaption style="margin:.3em 0;font-size:.95em">{" &nbsp; ".join(parts)}</figcaption></figure>')
+        return (
+            f'<figure class="factory-figure" style="margin:.6em 0">{drawn}'
+            f'<figcaption style="margin:.3em 0;font-size:.95em">{" &nbsp; ".join(parts)}</figcaption></figure>'
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": f"{_plain(self.title)}\n{_plain(self.description)}"}
@@ -158,9 +129,14 @@ def show(
     note: Text | str | None = None,
 ) -> None:
     """Show a figure with its title, text alternative, units and evidence (see `picture`)."""
+    display_picture(picture(drawing, title, description, units=units, evidence=evidence, note=note))
+
+
+def display_picture(shown: Picture) -> None:
+    """Show a picture at once, from anywhere in a cell."""
     from IPython.display import display
 
-    display(picture(drawing, title, description, units=units, evidence=evidence, note=note))
+    display(shown)
 
 
 def say(text: Text, **fields: object) -> None:
@@ -171,63 +147,32 @@ def say(text: Text, **fields: object) -> None:
     display(Html(both(filled, "div"), filled))
 
 
-def as_html(thing: object) -> str:
-    """Anything that a function under `live` may give, as HTML for a widget."""
+def as_html(thing: object, stored: bool = False) -> str:
+    """Anything that a function under `live` may give as HTML: for a widget, or for a notebook that stores it."""
     if thing is None:
         return ""
     if isinstance(thing, Picture):
-        return thing.inline()
+        return thing.html() if stored else thing.inline()
     if isinstance(thing, Html):
         return thing.html
     if isinstance(thing, Text):
         return both(thing, "div")
     if isinstance(thing, str):
-        return thing if thing.lstrip().startswith("<") else f"<pre>{escape(thing)}</pre>"
+        return _string(thing, stored)
     if isinstance(thing, (list, tuple)):
-        return "".join(map(as_html, thing))
+        return "".join(as_html(one, stored) for one in thing)
     if hasattr(thing, "savefig"):
-        return f'<img alt="" src="{plots.address(thing)}" style="max-width:100%">'
-    bundle = getattr(thing, "_repr_mimebundle_", dict)()
+        return images.image(plots.address(thing), "")
+    bundle: dict[str, str] = getattr(thing, "_repr_mimebundle_", dict)()
     html = bundle.get("text/html") or getattr(thing, "_repr_html_", str)()
     return html or f"<pre>{escape(repr(thing))}</pre>"
 
 
-def svg_address(svg: str, code: str = "") -> str:
-    """An SVG drawing as the address of an image, in one language where its labels stand in two."""
-    hide = f"<style>[lang={'en' if code == 'ja' else 'ja'}],.sep{{display:none}}.factory-pair>[lang]{{transform:none}}" \
-           "</style>" if code else ""
-    start, width, height = _opening(svg)
-    sized = re.sub(r'width="100%"', f'width="{width}" height="{height}"', svg[:start], count=1) if width else svg[:start]
-    data = base64.b64encode((sized + hide + svg[start:]).encode()).decode()
-    return f"data:image/svg+xml;base64,{data}"
-
-
-def _opening(svg: str) -> tuple[int, str, str]:
-    """Where the <svg> tag ends, and its size by its viewBox; an image has no page to be as wide as."""
-    start = svg.index(">") + 1
-    found = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', svg[:start])
-    return start, *(found.groups() if found else ("", ""))
-
-
-@contextmanager
-def _speaking(code: str) -> Iterator[None]:
-    before = language.current()
-    language.use(code)
-    try:
-        yield
-    finally:
-        language.use(before)
-
-
-def _in(text: Text | str, code: str) -> str:
-    if isinstance(text, Text):
-        return getattr(text, code) if code else f"{text.ja} / {text.en}"
-    return text
+def _string(text: str, stored: bool) -> str:
+    if text.lstrip().startswith("<svg") and stored:
+        return images.stored(text, "")
+    return text if text.lstrip().startswith("<") else f"<pre>{escape(text)}</pre>"
 
 
 def _plain(text: Text | str) -> str:
     return f"{text.ja}\n{text.en}" if isinstance(text, Text) else text
-
-
-if TYPE_CHECKING:
-    DrawingMaker = Callable[[], "Figure | str"]

@@ -1,0 +1,79 @@
+"""For all tests, notebooks included: nothing of the user's is touched, and what was skipped is said aloud."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PEERS = ("torch", "transformers", "accelerate", "onnx", "onnxruntime", "efficientnet_lite_pytorch")
+# What a skip's reason starts with, and what one line at the end says of all such skips.
+GROUPS = {
+    "peers": "tests that compare with torch, transformers or another peer were skipped: make peers",
+    "browser": "browser tests were skipped: there is no Chromium here",
+    "models": "tests on a real model were skipped: make test could not get it",
+}
+_IMPORT = re.compile(rf"could not import '({'|'.join(PEERS)})[.']")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Send what the package remembers to a folder of this run's; the kernels of notebooks inherit it.
+
+    The unpacked models stay where they are: SmolLM2 takes seconds to unpack.
+    """
+    folder = tempfile.mkdtemp(prefix="factory-tests-")
+    ours = {
+        "FACTORY_FIND_DB": str(Path(folder) / "find-db.txt"),
+        "FACTORY_LANG": "en",
+        "XDG_CONFIG_HOME": folder,  # the remembered language
+    }
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(restore)
+
+
+@pytest.fixture(scope="session")
+def peer() -> Callable[[str], ModuleType]:
+    """peer("torch"): a package that the tests compare with, or the test is skipped, and counted at the end."""
+
+    def import_or_skip(name: str) -> ModuleType:
+        module: ModuleType = pytest.importorskip(name, reason=f"peers: {name} is not installed (make peers)")
+        return module
+
+    return import_or_skip
+
+
+def _group(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """Which of the GROUPS a skip belongs to."""
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if _IMPORT.match(reason):
+        return "peers"
+    if "browser" in getattr(report, "keywords", ()):
+        return "browser"
+    return next((name for name in GROUPS if reason.startswith(f"{name}:")), None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One loud line for each group of skipped tests."""
+    skipped = Counter(_group(report) for report in terminalreporter.stats.get("skipped", []))
+    for name, what in GROUPS.items():
+        if skipped[name]:
+            terminalreporter.write_line(f"!!! {skipped[name]} {what}", red=True, bold=True)

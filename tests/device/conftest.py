@@ -1,0 +1,59 @@
+"""One suite for both wings: `device` is each of them in turn, the simulator also with its work held back."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+import factory
+from factory import language
+
+WINGS = {
+    "simulator": lambda: factory.open("simulator"),
+    "simulator-delay": lambda: factory.open("simulator", delay=True),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections():
+    """Keep what was imported so far out of every gc.collect(), of which these tests do many."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def find_db(tmp_path_factory):
+    """A find database for the session, so that no test writes to the user's and no problem is raced twice."""
+    return tmp_path_factory.mktemp("find") / "find-db.txt"
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, find_db):
+    """English, and nothing of the user's is read or written."""
+    monkeypatch.setenv("FACTORY_FIND_DB", str(find_db))
+    monkeypatch.setattr(language, "_current", "en")
+
+
+@pytest.fixture(params=WINGS)
+def device(request):
+    """A device of each wing; a test that leaves raw memory behind fails."""
+    opened = WINGS[request.param]()
+    yield opened
+    assert opened.close() == []
+
+
+@pytest.fixture
+def simulator():
+    """The simulator alone, for what only it can show."""
+    opened = factory.open("simulator")
+    yield opened
+    assert opened.close() == []
+
+
+@pytest.fixture
+def delayed():
+    """The simulator that holds work back until something waits."""
+    opened = factory.open("simulator", delay=True)
+    yield opened
+    assert opened.close() == []
