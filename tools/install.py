@@ -4,8 +4,6 @@ Needs Python 3.10 and nothing else. What is in place is not looked at again: a s
 and this file were when a step was done, and the step is done anew when they change.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
@@ -37,16 +35,17 @@ def shout(ja: str, en: str) -> None:
     print(f"\033[1;31m{line}\033[0m" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
-def run(*command: object) -> bool:
+def run(*command: object, quiet: bool = False) -> bool:
     """Whether a command ran to a good end; nothing is asked of the person at the keyboard."""
+    words, errors = [str(part) for part in command], subprocess.DEVNULL if quiet else None
     try:
-        return subprocess.run([str(part) for part in command], cwd=ROOT, stdin=subprocess.DEVNULL).returncode == 0
+        return subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=errors).returncode == 0
     except OSError:
         return False
 
 
 def pip(*arguments: str) -> bool:
-    return run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
+    return run(PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments)
 
 
 def state() -> str:
@@ -70,7 +69,7 @@ def stamp(step: str) -> None:
 
 def make_venv() -> None:
     """The environment with a pip in it, made anew where its Python is gone."""
-    if run(PYTHON, "-c", "import pip") or run(PYTHON, "-c", "import ensurepip; ensurepip.bootstrap()"):
+    if run(PYTHON, "-c", "import pip", quiet=True) or run(PYTHON, "-m", "ensurepip", quiet=True):
         return
     say("仮想環境 .venv を作っています…", "Making the virtual environment .venv …")
     if find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
@@ -134,7 +133,7 @@ def apt_install(package: str) -> bool:
     except OSError:
         debian = False
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if not debian or not (root or run("sudo", "-n", "true")):
+    if not debian or not (root or run("sudo", "-n", "true", quiet=True)):
         return False
     apt = (*(() if root else ("sudo", "-n")), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq")
     command = (*apt, "install", "--yes", "--no-install-recommends", package)
@@ -151,7 +150,7 @@ def main() -> int:
     if target not in ("lab", "test", "peers"):
         print("python3 tools/install.py lab|test|peers", file=sys.stderr)
         return 2
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036, it is what this line is for
         version = "{}.{}".format(*sys.version_info)
         shout(f"Python 3.10 以上が必要です(これは {version})。例: make {target} PYTHON=python3.12",
               f"Python 3.10 or newer is needed, and this is {version}: make {target} PYTHON=python3.12")  # fmt: skip

@@ -6,6 +6,7 @@
 matplotlib is loaded when the first plot is drawn, and not before.
 """
 
+from factory.lab.boxes import ask_box, look, photo_box
 from factory.lab.checks import Exercise, Verdict, check, question
 from factory.lab.figures import EVIDENCE, Html, Picture, picture, say, show
 from factory.lab.floor import floor, floor_picture, show_floor
@@ -24,6 +25,7 @@ __all__ = [
     "Term",
     "Text",
     "Verdict",
+    "ask_box",
     "bind",
     "check",
     "figure",
@@ -33,6 +35,8 @@ __all__ = [
     "install_error_display",
     "language_bar",
     "live",
+    "look",
+    "photo_box",
     "picture",
     "question",
     "say",

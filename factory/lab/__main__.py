@@ -32,14 +32,15 @@ def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run JupyterLab until it ends, and give its exit status."""
+    """Become JupyterLab, so that Ctrl-C and other signals reach it; on Windows, run it and give its exit status."""
     words, environment, folder = command(arguments)
-    with subprocess.Popen(words, env=environment, cwd=folder) as server:
-        while True:
-            try:
-                return server.wait()
-            except KeyboardInterrupt:
-                continue  # Jupyter has heard Ctrl-C too, and asks its own question
+    if os.name == "posix":
+        os.chdir(folder)
+        os.execve(words[0], words, environment)
+    try:
+        return subprocess.call(words, env=environment, cwd=folder)
+    except KeyboardInterrupt:  # it went to JupyterLab too
+        return 0
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def _ends(commands: list[Command], goes_in: str, comes_out: str) -> str:
 
     asked = (
         box(26, 329, 108, 22, PAPER, 6, stroke=STEEL, stroke_width=1.5)
-        + word(_cut(goes_in, 11), 80, 345, 12, font_weight=600)
+        + word(_cut(goes_in, 8), 80, 345, 11.5, font_weight=600)
         if goes_in
         else ""
     )
@@ -196,7 +196,7 @@ def _ends(commands: list[Command], goes_in: str, comes_out: str) -> str:
         + asked
         + tag("g", machines.truck(0, 0), transform="translate(776 452) scale(0.9)")
         + end(5, 768, 272, 180)
-        + word(_cut(comes_out, 8), 829, 413, 15, font_weight=700)
+        + word(_cut(comes_out, 6), 829, 413, 15, font_weight=700)
     )
 
 

@@ -128,7 +128,10 @@ def duration(milliseconds: float | None) -> str:
         return "-"
     if milliseconds < 0.9995:
         return f"{milliseconds * 1000:.0f} µs"
-    return f"{milliseconds:.1f} ms" if milliseconds < 999.95 else f"{milliseconds / 1000:.2f} s"
+    if milliseconds < 999.95:
+        return f"{milliseconds:.1f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.2f} s" if seconds < 99.995 else f"{seconds:,.0f} s"
 
 
 def percent(share: float) -> str:

@@ -15,6 +15,7 @@ from factory.simulator.solvers import Solver, Workspace
 
 _ROUNDS = 5
 _ENOUGH = 0.3  # seconds of racing one problem after which no further round starts
+_WORTH_ASKING = 64 << 20  # bytes of workspace below which this computer's free memory is no question
 _HOPELESS = 4.0  # times the best so far: a solver that far behind runs no second time
 
 _NO_ROOM = Text(
@@ -25,8 +26,17 @@ _NO_ROOM = Text(
 _threads: ThreadpoolController | None = None
 
 
-def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> tuple[dict[str, float], dict[str, Text]]:
-    """Milliseconds of CPU time on one thread, and why a solver was not raced.
+def out_of_the_race(solver: Solver, problem: ConvolutionProblem) -> Text | None:
+    """Why a solver that applies is not raced; None where it is."""
+    reason = solver.hopeless(problem)
+    need = solver.workspace(problem)
+    if reason is None and need > _WORTH_ASKING and need > (free := psutil.virtual_memory().available) // 2:
+        reason = _NO_ROOM.format(need=need, free=free)
+    return reason
+
+
+def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> dict[str, float]:
+    """Milliseconds of CPU time on one thread that each solver took.
 
     CPU time, alternating rounds and the minimum keep other programs on the computer out of the result.
     """
@@ -36,21 +46,13 @@ def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> tuple[dict[s
     x = random.standard_normal(problem.x_shape, np.float32)
     w = random.standard_normal(problem.w_shape, np.float32)
     y = np.empty(problem.y_shape, np.float32)
-    dropped: dict[str, Text] = {}
-    runners: list[Solver] = []
-    free = psutil.virtual_memory().available
-    for solver in solvers:
-        if (need := solver.workspace(problem)) > free // 2:
-            dropped[solver.name] = _NO_ROOM.format(need=need, free=free)
-        else:
-            runners.append(solver)
-    space = np.empty(max((solver.workspace(problem) for solver in runners), default=0), np.uint8)
+    space = np.empty(max((solver.workspace(problem) for solver in solvers), default=0), np.uint8)
     best: dict[str, float] = {}
     with _threads.limit(limits=1, user_api="blas"):
         began = thread_time()
         for turn in range(_ROUNDS):
             fastest = min(best.values(), default=0.0)
-            for solver in runners:
+            for solver in solvers:
                 if turn and best[solver.name] > _HOPELESS * fastest:
                     continue
                 carved = Workspace(space[: solver.workspace(problem)])
@@ -60,4 +62,4 @@ def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> tuple[dict[s
                 best[solver.name] = min(best.get(solver.name, seconds), seconds)
             if thread_time() - began > _ENOUGH:
                 break
-    return {name: seconds * 1e3 for name, seconds in best.items()}, dropped
+    return {name: seconds * 1e3 for name, seconds in best.items()}

@@ -15,7 +15,7 @@ from factory.gpus import Gpu
 from factory.language import Text
 from factory.layout import Layout, Tensor
 from factory.problem import DTYPES, ConvolutionProblem, Found, Pair, Solution
-from factory.simulator.find import race
+from factory.simulator.find import out_of_the_race, race
 from factory.simulator.find_db import FindDb
 from factory.simulator.hip import Hip
 from factory.simulator.solvers import SOLVERS, Solver, Workspace
@@ -41,15 +41,18 @@ class Miopen:
     def find(self, problem: ConvolutionProblem) -> Found:
         """miopenFindConvolutionForwardAlgorithm: solvers that apply, fastest first (ties by name), and why others
         were dropped. Times are CPU time on one thread of this computer; what was found once is remembered."""
-        dropped = {solver.name: reason for solver in SOLVERS if (reason := self._refuses(solver, problem))}
+        dropped = {
+            solver.name: reason
+            for solver in SOLVERS
+            if (reason := self._refuses(solver, problem) or out_of_the_race(solver, problem))
+        }
         applicable = [solver for solver in SOLVERS if solver.name not in dropped]
         times = dict(self._db.get(problem) or {})
         if any(solver.name not in times for solver in applicable):
-            raced, too_slow = race(problem, applicable)
+            raced = race(problem, applicable)
             times = {name: (ms, _workspace(_BY_NAME[name], problem)) for name, ms in raced.items()}
-            dropped |= too_slow
             self._db.put(problem, times)
-        order = sorted((times[solver.name][0], solver.name) for solver in applicable if solver.name in times)
+        order = sorted((times[solver.name][0], solver.name) for solver in applicable)
         solutions = [
             Solution(name, _BY_NAME[name].algorithm, ms, _workspace(_BY_NAME[name], problem), "measured")
             for ms, name in order

@@ -14,7 +14,12 @@ from lab_browser import LabPage, lab_server
 
 HEADING = '# 1. <span lang="ja">工場</span><span class="sep"> / </span><span lang="en">Factory</span>'
 PASSAGE = '<div lang="ja">\n\n日本語の**文**です。\n\n</div>\n<div lang="en">\n\nAn English **sentence**.\n\n</div>'
-START = "from factory import lab\nfrom factory.timeline import Timeline\nlab.language_bar()"
+START = """import factory
+from factory import lab
+from factory.timeline import Timeline
+class Jam(factory.FactoryError):
+    sentences = {"belt": lab.Text("ベルトが {n} 回つまりました。", "The belt jammed {n} times.")}
+lab.language_bar()"""
 TIMELINE = """timeline = Timeline(lambda start, stop: stop - start)
 for layer in range(4):
     with timeline.at(step=2, layer=layer):
@@ -24,8 +29,7 @@ LIVE = """import ipywidgets
 slider = lab.bind(ipywidgets.IntSlider(1, 1, 5), description=lab.Text("層の数", "layers"))
 def draw(layers):
     if layers == 3:
-        from factory import OutOfDeviceMemory
-        raise OutOfDeviceMemory("device", name="x", asked=8, in_use=4, total=10)
+        raise Jam("belt", n=layers)
     if layers == 4:
         1 / 0
     return lab.picture(f"<svg viewBox='0 0 90 40'><text x='9' y='20'><tspan lang='ja'>深さ {layers}</tspan>"
@@ -39,8 +43,8 @@ PLOT = """def plot():
     return figure
 lab.show(plot, lab.Text("折れ線", "A line"), lab.Text("右上がりの線", "a line that rises"), units="ms",
          evidence="measured")"""
-ERROR = """from factory import OutOfDeviceMemory
-raise OutOfDeviceMemory("device", name="x", asked=80, in_use=40, total=100)"""
+ERROR = """jams = 7
+raise Jam("belt", n=jams)"""
 
 
 @pytest.fixture
@@ -60,13 +64,13 @@ def test_switch_changes_text_figures_and_errors_at_once(page: LabPage) -> None:
     japanese = ["日本語の文です。", "工場の流れ", "折れ線", "深さ 1"]
     english = ["An English sentence.", "The factory floor", "A line", "depth 1"]
     assert [seen(page, text) for text in japanese + english] == [True] * 4 + [False] * 4
-    assert page.page.get_by_text("デバイスのメモリが足りません").first.is_visible()
+    assert page.page.get_by_text("ベルトが 7 回つまりました。").first.is_visible()
     start = time.perf_counter()
     page.switch("en")
     page.page.get_by_text("An English sentence.").wait_for()
     assert time.perf_counter() - start < 2  # ample: the answer is a style rule
     assert [seen(page, text) for text in japanese + english] == [False] * 4 + [True] * 4
-    assert page.page.get_by_text("Out of device memory: x needs").first.is_visible()
+    assert page.page.get_by_text("The belt jammed 7 times.").first.is_visible()
     page.page.locator(".widget-label", has_text="layers").first.wait_for()
     page.switch("both")
     page.page.get_by_text("日本語の文です。").wait_for()
@@ -93,7 +97,7 @@ def test_live_follows_its_control_and_survives_errors(page: LabPage) -> None:
     handle.press("ArrowRight")
     page.page.get_by_text("深さ 2").wait_for()
     handle.press("ArrowRight")
-    page.page.locator(".jupyter-widgets .factory-error", has_text="足りません").wait_for()
+    page.page.locator(".jupyter-widgets .factory-error", has_text="ベルトが 3 回つまりました。").wait_for()
     handle.press("ArrowRight")
     page.page.locator(".factory-bug", has_text="ZeroDivisionError").wait_for()
     handle.press("ArrowRight")
@@ -102,10 +106,10 @@ def test_live_follows_its_control_and_survives_errors(page: LabPage) -> None:
 
 
 def test_factory_error_is_one_sentence_and_a_line_and_still_an_error(page: LabPage) -> None:
-    assert [words.split(":")[0] for words in page.cell_errors()] == ["OutOfDeviceMemory"]
+    assert [words.split(":")[0] for words in page.cell_errors()] == ["Jam"]
     error = next(output for output in page.outputs() if output["output_type"] == "error")
-    assert error["traceback"] == ["OutOfDeviceMemory  In[5] line 2: " + ERROR.splitlines()[1]]
-    assert error["evalue"].startswith("デバイスのメモリが足りません")
+    assert error["traceback"] == ["Jam  In[5] line 2: " + ERROR.splitlines()[1]]
+    assert error["evalue"] == "ベルトが 7 回つまりました。"
 
 
 def test_choice_is_remembered_by_the_next_kernel(page: LabPage) -> None:

@@ -22,16 +22,9 @@ def quick_collections():
     gc.freeze()
 
 
-@pytest.fixture(scope="session")
-def find_db(tmp_path_factory):
-    """A find database for the session, so that no test writes to the user's and no problem is raced twice."""
-    return tmp_path_factory.mktemp("find") / "find-db.txt"
-
-
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch, find_db):
-    """English, and nothing of the user's is read or written."""
-    monkeypatch.setenv("FACTORY_FIND_DB", str(find_db))
+def english(monkeypatch):
+    """Each test starts in English, whatever another one switched to."""
     monkeypatch.setattr(language, "_current", "en")
 
 

@@ -245,7 +245,9 @@ def test_winograd_trades_accuracy_for_multiplications() -> None:
     problem = ConvolutionProblem(1, 256, 16, 16, 32, 3, 3, pad=(1, 1))
     x, w = operands(problem)
     want = by_numpy(problem, x, w)
-    small, large = (np.linalg.norm(run(BY_NAME[name], problem, x, w) - want) for name in ("WinogradF2x2", "WinogradF4x4"))
+    small, large = (
+        np.linalg.norm(run(BY_NAME[name], problem, x, w) - want) for name in ("WinogradF2x2", "WinogradF4x4")
+    )
     assert small < large
 
 

@@ -381,8 +381,8 @@ def sentencepiece_metadata():
     library = Library(models.BPE())
     library.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     library.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
-    letters = [letter for letter in "abcdefghijklmnopqrstuvwxyz▁東京都日本の、" if letter]
-    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=letters, limit_alphabet=80)
+    letters = list("abcdefghijklmnopqrstuvwxyz▁東京都日本の、")
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=letters, limit_alphabet=len(letters))
     library.train_from_iterator(CORPUS, trainer)
     model = json.loads(library.to_str())["model"]
     trained = sorted(model["vocab"], key=model["vocab"].get)

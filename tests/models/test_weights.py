@@ -610,6 +610,15 @@ def test_a_broken_or_hostile_safetensors_file_is_refused(tmp_path, content):
         open_safetensors(tmp_path / "x.safetensors")
 
 
+def test_a_safetensors_file_cut_in_its_data_is_called_truncated(tmp_path):
+    path = tmp_path / "x.safetensors"
+    safetensors.numpy.save_file({"a": np.ones((40, 5), np.float32)}, path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"x\.safetensors") as caught:
+        open_safetensors(path)
+    assert caught.value.key == "truncated"
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 400), byte=st.integers(0, 255), length=st.integers(0, 600))
 def test_no_byte_changed_and_no_cut_makes_safetensors_fail_otherwise_or_read_elsewhere(tmp_path, at, byte, length):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from factory.simulator.solvers.depthwise import DepthwiseChannelsLast, DepthwisePlanes
+from factory.simulator.solvers.depthwise import DepthwiseChannelsLast
 from factory.simulator.solvers.direct import Direct
 from factory.simulator.solvers.fft import Fft
 from factory.simulator.solvers.gemm import Gemm1x1, GemmIm2col
 from factory.simulator.solvers.implicit import ImplicitGemm
+from factory.simulator.solvers.planes import DepthwisePlanes
 from factory.simulator.solvers.solver import Solver, Workspace
 from factory.simulator.solvers.winograd import WINOGRAD_F2, WINOGRAD_F4
 

@@ -1,6 +1,7 @@
-"""Depthwise convolutions: every channel has filters of its own, so nothing is shared and GEMM has nothing to gain.
+"""Depthwise convolution with the channels last: each tap a multiply-add of long rows.
 
-Both solvers read the input in long rows, because what NumPy does for each row costs as much as some 200 products.
+Every channel has filters of its own, so nothing is shared and GEMM has nothing to gain. What counts is the length of
+the rows, because starting one costs NumPy as much as some 200 products.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from numpy.lib.stride_tricks import as_strided
 from factory.language import Text
 from factory.problem import ConvolutionProblem
 from factory.simulator.solvers.solver import ITERATOR, Floats, Shape, Solver, Workspace
-from factory.simulator.solvers.taps import Phase, aligned, clear_outside, largest_divisor, phases, span, steps_of
+from factory.simulator.solvers.taps import Phase, clear_outside, largest_divisor, phases, span, steps_of
 
-BLOCK = 256 * 1024  # bytes of sums at a time: they stay in the L2 cache while the taps add up
+SUMS = 512 * 1024  # bytes of sums at a time: they stay in the L2 cache while the taps add up
 BAND = 1024 * 1024  # bytes of input at a time, for the same reason
-ROW = 2048  # elements of a row that share one row of weights
+L1 = 48 * 1024  # bytes of a core's L1 cache
+ROW = 1024  # elements of a row of weights: they and the sums of one row fit the L1 cache
 
 
 class Depthwise(Solver):
-    """What both solvers share: groups == C, and K = multiplier x C."""
+    """What depthwise solvers share: groups == C, K = multiplier x C, and einsum, which may fill buffers of its own."""
 
     algorithm = "Direct"
     hidden = ITERATOR
@@ -31,17 +33,17 @@ class Depthwise(Solver):
             return Text(
                 f"depthwise ではありません(チャネル {problem.c}、グループ {problem.groups})。"
                 "2 つが等しく、1 より大きいときだけ使えます。",
-                f"It is not depthwise ({problem.c} channels, {problem.groups} groups); this needs both equal and above 1.",
+                f"It is not depthwise ({problem.c} channels, {problem.groups} groups); both must be equal and above 1.",
             )
         return None
 
 
 class DepthwiseChannelsLast(Depthwise):
-    """Sums over taps of rows (W', K), the input copied once to (H, phases, W, K) with its padding.
+    """Sums over taps of rows (W', K), for a block of output rows at a time.
 
-    Every tap is one multiply-add of long rows. Columns are split into the phases of the stride, so that rows have no
-    gaps; weights are repeated for `repeat` pixels. Workspace, in float32: the copy, the weights R S repeat K, and
-    sums of a block of output rows, twice with a stride.
+    The padded input rows of a block are copied to (rows, phases, steps, K), columns split into the phases of the
+    stride so that rows have no gaps; weights are repeated for some pixels, (R, S, pixels, K). Workspace, in float32:
+    these two, the block's sums (twice with a stride), and NumPy's buffers.
     """
 
     name = "DepthwiseChannelsLast"
@@ -58,7 +60,7 @@ class DepthwiseChannelsLast(Depthwise):
         p, found = problem, _columns(problem)
         repeat = largest_divisor(p.out_w, ROW // p.k)
         row = len(found) * steps_of(found, p.out_w) * p.k
-        rows = max(1, min(BLOCK // (4 * p.out_w * p.k), (BAND // (4 * row) - p.window[0]) // p.stride[0] + 1))
+        rows = max(1, min(SUMS // (4 * p.out_w * p.k), (BAND // (4 * row) - p.window[0]) // p.stride[0] + 1))
         rows = -(-p.out_h // -(-p.out_h // rows))  # blocks of one size
         band = ((rows - 1) * p.stride[0] + p.window[0], len(found), steps_of(found, p.out_w), p.k)
         weights = (p.r, p.s, repeat, p.k)
@@ -100,8 +102,16 @@ def _to_channels_last(
     for place, phase in enumerate(found):
         columns = span(phase.start, p.stride[1], out.shape[2], p.pad[1], p.w)
         clear_outside(channels[:, place].transpose(2, 3, 0, 1), rows.steps, columns.steps)
-        pixels = image[:, rows.inputs, columns.inputs]
-        channels[rows.steps, place, columns.steps] = pixels.transpose(1, 2, 0)[..., None]
+        pixels = image[:, rows.inputs, columns.inputs].transpose(1, 2, 0)[..., None]
+        for some in _few_channels(p):
+            channels[rows.steps, place, columns.steps, some] = pixels[:, :, some]
+
+
+def _few_channels(problem: ConvolutionProblem) -> list[slice]:
+    """Channels in parts whose rows of pixels stay in the L1 cache while the copy goes through them side by side."""
+    row = 4 * problem.w
+    count = problem.c if problem.c * row <= L1 else max(16, L1 // 4 // row)
+    return [slice(first, first + count) for first in range(0, problem.c, count)]
 
 
 def _rows(problem: ConvolutionProblem, found: tuple[Phase, ...], source: Floats, shape: Shape) -> Iterator[Floats]:
@@ -111,83 +121,6 @@ def _rows(problem: ConvolutionProblem, found: tuple[Phase, ...], source: Floats,
     for place, phase in enumerate(found):
         yield as_strided(
             source[:, place, phase.offset :],
-            (*shape, p.r, phase.count),
+            (*shape, p.r, phase.number),
             (row * p.stride[0], shape[2] * element, element, row * p.dilation[0], pixel * phase.spacing),
         )
-
-
-class DepthwisePlanes(Depthwise):
-    """Sums over taps of whole planes (H' W), one weight a plane, for a few channels at a time.
-
-    A padded plane is one long row: a tap shifts it by r rows and s columns at once, and the few sums that run over
-    the right edge are left out at the end. Planes are split into the phases of the stride. Workspace, in float32:
-    planes and sums of a block of channels, twice the sums with a stride.
-    """
-
-    name = "DepthwisePlanes"
-    idea = Text(
-        "チャネルの画像 1 枚を、余白ごと 1 本の長い列とみなします。\n"
-        "フィルターのタップは、その列全体をずらして重みを掛け、足すだけになります。\n"
-        "右端をはみ出した和は最後に捨てます。大きい画像に向いています。",
-        "The picture of one channel, padding included, is taken as one long row.\n"
-        "A tap of the filter then shifts that row, multiplies it by one weight and adds it.\n"
-        "Sums that run over the right edge are dropped at the end. It suits large pictures.",
-    )
-
-    def buffers(self, problem: ConvolutionProblem) -> tuple[Shape, ...]:
-        p, (down, across) = problem, _both(problem)
-        height, width = steps_of(down, p.out_h), steps_of(across, p.out_w)
-        beyond = max(phase.offset + (phase.count - 1) * phase.spacing for phase in across)
-        plane = aligned(height * width + beyond)
-        sums = p.k // p.c * p.out_h * width
-        channels = min(p.c, max(1, BLOCK // (4 * (len(down) * len(across) * plane + sums))))
-        block = (channels, len(down), len(across), plane)
-        out = (channels, p.k // p.c, p.out_h * width)
-        return (block, out) if len(down) * len(across) == 1 else (block, out, out)
-
-    def run(self, problem: ConvolutionProblem, x: Floats, w: Floats, y: Floats, workspace: Workspace) -> None:
-        p = problem
-        planes, *sums = (workspace.take(shape) for shape in self.buffers(p))
-        weights = w.reshape(p.c, p.k // p.c, p.r, p.s)
-        targets = y.reshape(p.n, p.c, p.k // p.c, p.out_h, p.out_w)
-        planes[...] = 0
-        for image, target in zip(x, targets, strict=True):
-            for first in range(0, p.c, planes.shape[0]):
-                some = slice(first, first + planes.shape[0])
-                self._block(p, image[some], weights[some], target[some], planes, sums)
-
-    def _block(
-        self, problem: ConvolutionProblem, image: Floats, weights: Floats, target: Floats, planes: Floats,
-        sums: list[Floats],
-    ) -> None:  # fmt: skip
-        p, (down, across) = problem, _both(problem)
-        height, width = steps_of(down, p.out_h), steps_of(across, p.out_w)
-        count = len(image)
-        parts = [part[:count] for part in sums]
-        channel, *_, element = planes.strides
-        for i, vertical in enumerate(down):
-            rows = span(vertical.start, p.stride[0], height, p.pad[0], p.h)
-            for j, horizontal in enumerate(across):
-                columns = span(horizontal.start, p.stride[1], width, p.pad[1], p.w)
-                plane = planes[:count, i, j]
-                pixels = plane[:, : height * width].reshape(count, height, width)
-                pixels[:, rows.steps, columns.steps] = image[:, rows.inputs, columns.inputs]
-                shifts = width * vertical.spacing * element, horizontal.spacing * element
-                window = as_strided(
-                    plane[:, vertical.offset * width + horizontal.offset :],
-                    (count, vertical.count, horizontal.count, parts[0].shape[2]),
-                    (channel, *shifts, element),
-                )
-                part = parts[bool(i or j)]
-                # Order "F" keeps the long axis innermost; left to itself einsum takes the taps of a row instead.
-                np.einsum(
-                    "crsp,cmrs->pmc", window, weights[:, :, vertical.taps, horizontal.taps], out=part.T, order="F"
-                )
-                if i or j:
-                    np.add(parts[0], part, out=parts[0])
-        target[...] = parts[0].reshape(*target.shape[:3], width)[..., : p.out_w]
-
-
-def _both(problem: ConvolutionProblem) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
-    vertical = phases(problem.r, problem.stride[0], problem.dilation[0])
-    return vertical, phases(problem.s, problem.stride[1], problem.dilation[1])

@@ -19,7 +19,8 @@ LIMIT = 200_000_000
 class Direct(Solver):
     """y[k] += w[k, c, r, s] * x[c] shifted by (r, s): a multiplication and an addition for each c, r and s.
 
-    Workspace: one product, 4 K H' W' bytes, and NumPy's buffers. Sums one channel after another, so its rounding error grows with C.
+    Workspace: one product, 4 N K H' W' bytes, and NumPy's buffers. It sums one channel after another, so its rounding
+    error grows with C.
     """
 
     name = "Direct"
@@ -40,22 +41,22 @@ class Direct(Solver):
         return super().hopeless(problem)
 
     def buffers(self, problem: ConvolutionProblem) -> tuple[Shape, ...]:
-        return (problem.y_shape[1:],)
+        return (problem.y_shape,)
 
     def run(self, problem: ConvolutionProblem, x: Floats, w: Floats, y: Floats, workspace: Workspace) -> None:
         p, g = problem, problem.groups
-        (product,) = (workspace.take(shape) for shape in self.buffers(p))
-        products = product.reshape(g, p.k // g, p.out_h, p.out_w)
-        sources = x.reshape(p.n, g, p.c // g, 1, p.h, p.w)
+        (space,) = (workspace.take(shape) for shape in self.buffers(p))
+        shape = (p.n, g, p.k // g, p.out_h, p.out_w)
+        products, sums = space.reshape(shape), y.reshape(shape)
+        inputs = x.reshape(p.n, g, 1, p.c // g, p.h, p.w)
         weights = w.reshape(g, p.k // g, p.c // g, p.r, p.s, 1, 1)
-        targets = y.reshape(p.n, *products.shape)
         y[...] = 0
         for r in range(p.r):
             rows = span(r * p.dilation[0], p.stride[0], p.out_h, p.pad[0], p.h)
             for s in range(p.s):
                 columns = span(s * p.dilation[1], p.stride[1], p.out_w, p.pad[1], p.w)
-                part = products[..., rows.steps, columns.steps]
-                for source, target in zip(sources, targets[..., rows.steps, columns.steps], strict=True):
-                    for c in range(p.c // g):
-                        np.multiply(source[:, c, :, rows.inputs, columns.inputs], weights[:, :, c, r, s], out=part)
-                        np.add(target, part, out=target)
+                product = products[..., rows.steps, columns.steps]
+                target = sums[..., rows.steps, columns.steps]
+                for c in range(p.c // g):
+                    np.multiply(inputs[..., c, rows.inputs, columns.inputs], weights[:, :, c, r, s], out=product)
+                    np.add(target, product, out=target)

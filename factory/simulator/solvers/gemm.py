@@ -44,7 +44,9 @@ class Gemm1x1(Solver):
                 f"The filter is {problem.r}x{problem.s}; this needs 1x1.",
             )
         if problem.pad != (0, 0):
-            return Text("パディングがあります。パディングなしのときだけ使えます。", "There is padding; this needs none.")
+            return Text(
+                "パディングがあります。パディングなしのときだけ使えます。", "There is padding; this needs none."
+            )
         return None
 
     def buffers(self, problem: ConvolutionProblem) -> tuple[Shape, ...]:

@@ -5,18 +5,17 @@ All functions work on one axis or one image. A padded coordinate counts from the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 from math import gcd
+from typing import NamedTuple
 
-import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from factory.problem import ConvolutionProblem
 from factory.simulator.solvers.solver import Floats, Shape
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """Which of `count` steps, `step` apart from padded coordinate `start` on, lie on the input: from `first` to `end`.
 
     `source` is the input coordinate of the first of them. Where none does, first == end.
@@ -77,21 +76,22 @@ def band_shape(problem: ConvolutionProblem, rows: int) -> Shape:
     return problem.c, height, width
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """The taps of one axis that meet the same phase of the stride, evenly spaced there.
 
     With stride 2 a filter's even taps only ever meet even padded coordinates and its odd taps odd ones. Split into
-    phases, the input is read without gaps: output i meets step i + offset + u * spacing with its tap number u.
+    phases, the input is read without gaps: tap u of a phase's `number` meets step i + offset + u * spacing for output
+    i. The phase's steps begin at padded coordinate `start`.
     """
 
     start: int
     taps: slice
-    count: int
+    number: int
     offset: int
     spacing: int
 
 
+@cache
 def phases(size: int, stride: int, dilation: int) -> tuple[Phase, ...]:
     """The phases of a filter axis of `size` taps; one alone where the stride is 1."""
     common = gcd(stride, dilation)
@@ -105,17 +105,10 @@ def phases(size: int, stride: int, dilation: int) -> tuple[Phase, ...]:
 
 def steps_of(found: tuple[Phase, ...], out: int) -> int:
     """How many steps of each phase `out` outputs meet, at most."""
-    return max(out + phase.offset + (phase.count - 1) * phase.spacing for phase in found)
+    return max(out + phase.offset + (phase.number - 1) * phase.spacing for phase in found)
 
 
-def aligned(elements: int) -> int:
-    """The number of float32 rounded up to whole cache lines."""
-    return -(-elements // 16) * 16
-
-
+@cache
 def largest_divisor(number: int, limit: int) -> int:
     """The largest divisor of a number that is not above the limit; at least 1."""
-    return max(d for d in range(1, max(1, min(number, limit)) + 1) if number % d == 0)
-
-
-FLOAT = np.dtype(np.float32).itemsize
+    return next(d for d in range(max(1, min(number, limit)), 0, -1) if number % d == 0)

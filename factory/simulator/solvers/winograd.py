@@ -90,9 +90,9 @@ F4 = Transforms(
 class Winograd(Solver):
     """a a GEMMs (K, C) @ (C, tiles), each transform one GEMM with a Kronecker product.
 
-    Tiles are done in blocks of tile rows, all filters at once; where one block holds all tiles, filters are done in
-    blocks instead, so that a large transformed filter never goes to memory. Workspace, in float32: a a (k C + (c +
-    max(C, ...)) tiles) for the blocks of k filters and of tiles, and the padded input rows of a block.
+    Tiles are done in blocks of tile rows with all filters at once; where one block holds all tiles, filters are done
+    in blocks instead, so that a large transformed filter never leaves the cache. Workspace, in float32, for k filters
+    and T tiles at a time: a a k C + a a C T + max(a a C, m m k) T + a a k T, and the padded input rows.
     """
 
     algorithm = "Winograd"
