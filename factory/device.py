@@ -32,6 +32,7 @@ from factory.problem import (
 )
 
 ACTIVATIONS = ("pasthru", "logistic", "tanh", "relu", "softrelu", "abs", "power", "clippedrelu", "leakyrelu", "elu")
+_FLOAT_DTYPES = frozenset(FLOATS.values())
 POOLINGS = ("max", "average", "average_inclusive")
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)  # scalars go to the libraries in float32
 _FINITE = Text("有限の数", "a finite number")
@@ -327,23 +328,17 @@ class Device:
         """
         call = "rotary_cache"
         self._mine(call, qkv, cos, sin, keys, values)
-        _check_float(call, qkv)
         position = _check_position(call, position)
-        if qkv.ndim != 3 or qkv.shape[2] % 2 or keys.ndim != 3 or qkv.shape[1] <= 2 * keys.shape[0]:
-            raise ShapeError("shape", call=call, name="qkv", want="(T, H + 2 K, 2 n)", got=qkv.shape)
-        tokens, rows, width = qkv.shape
-        end, shared = position + tokens, keys.shape[0]
-        for name, array, front, last in (
-            ("keys", keys, (shared,), width), ("values", values, (shared,), width),
-            ("cos", cos, (), width // 2), ("sin", sin, (), width // 2),
-        ):  # fmt: skip
-            *before, positions, after = array.shape if array.ndim > 1 else (0, 0)
-            if (tuple(before), after) != (front, last) or positions < end:
-                raise ShapeError("shape", call=call, name=name, want=(*front, f">= {end}", last), got=array.shape)
+        shape = _plan_rotary(qkv.layout, cos.layout, sin.layout, keys.layout, values.layout)
+        end = position + shape[1]
+        for name, array in (("keys", keys), ("values", values), ("cos", cos), ("sin", sin)):
+            if array.shape[-2] < end:
+                want = (*array.shape[:-2], f">= {end}", array.shape[-1])
+                raise ShapeError("shape", call=call, name=name, want=want, got=array.shape)
         for name, cache, others in (("keys", keys, (qkv, cos, sin, values)), ("values", values, (qkv, cos, sin))):
             if any(cache.overlaps(other) for other in others):
                 raise ShapeError("alias", call=call, name=name)
-        queries = self._out(call, out, (rows - 2 * shared, tokens, width), qkv.dtype, qkv, cos, sin, keys, values)
+        queries = self._out(call, out, shape, qkv.dtype, qkv, cos, sin, keys, values)
         return self._hand_over(out, queries, self.kernels.rotary_cache, qkv, cos, sin, queries, keys, values, position)
 
     def silu_gate(self, gate_up: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
@@ -468,7 +463,7 @@ class Device:
             raise ShapeError("out", call=call, want=shape, dtype=dtype.name, got=out.shape, got_dtype=out.dtype.name)
         for array in inputs:
             if out.overlaps(array):
-                raise ShapeError("alias", call=call, name=array.name or "input")
+                raise ShapeError("alias", call=call, name=array.name or repr(array))
         return out
 
     def _hand_over(
@@ -560,6 +555,24 @@ def _check_scalars(problem: GemmProblem, alpha: float, beta: float, out: DeviceA
 
 
 @lru_cache(maxsize=4096)
+def _plan_rotary(qkv: Layout, cos: Layout, sin: Layout, keys: Layout, values: Layout) -> Shape:
+    """The shape (H, T, D) of the turned queries."""
+    call = "rotary_cache"
+    check_dtype(call, qkv.dtype, FLOATS)
+    if len(qkv.shape) != 3 or qkv.shape[2] % 2 or len(keys.shape) != 3 or qkv.shape[1] <= 2 * keys.shape[0]:
+        raise ShapeError("shape", call=call, name="qkv", want="(T, H + 2 K, 2 n)", got=qkv.shape)
+    (tokens, heads, width), shared = qkv.shape, keys.shape[0]
+    for name, layout, front, last in (
+        ("keys", keys, (shared,), width), ("values", values, (shared,), width),
+        ("cos", cos, (), width // 2), ("sin", sin, (), width // 2),
+    ):  # fmt: skip
+        *before, _, after = layout.shape if len(layout.shape) > 1 else (0, 0)
+        if (tuple(before), after) != (front, last):
+            raise ShapeError("shape", call=call, name=name, want=(*front, "positions", last), got=layout.shape)
+    return heads - 2 * shared, tokens, width
+
+
+@lru_cache(maxsize=4096)
 def _plan_convolution(x: Layout, w: Layout, pad: Pair, stride: Pair, dilation: Pair, groups: int) -> ConvolutionProblem:
     for name, layout in (("x", x), ("w", w)):
         if len(layout.shape) != 4:
@@ -590,5 +603,5 @@ def _check_position(call: str, position: int) -> int:
 
 
 def _check_float(call: str, array: DeviceArray) -> None:
-    if array.dtype.name not in FLOATS:
+    if array.dtype not in _FLOAT_DTYPES:
         check_dtype(call, array.dtype, FLOATS)

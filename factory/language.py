@@ -33,9 +33,12 @@ def _from_environment() -> str:
         remembered = ""
     if remembered in CHOICES:
         return remembered
-    names = (os.environ.get(variable) for variable in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    # Windows sets none of these and calls the locale "Japanese_Japan".
-    name = next((name for name in names if name), None) or locale.getlocale()[0] or ""
+    name = next((name for name in map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG")) if name), None)
+    if name is None:
+        try:
+            name = locale.getlocale()[0] or ""  # Windows sets none of these and calls the locale "Japanese_Japan"
+        except ValueError:  # a locale that Python does not know, as "UTF-8" once was on macOS
+            name = ""
     return "ja" if name.lower().startswith("ja") else "en"
 
 

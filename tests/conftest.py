@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,9 +16,9 @@ import pytest
 PEERS = ("torch", "transformers", "accelerate", "onnx", "onnxruntime", "efficientnet_lite_pytorch")
 # What a skip's reason starts with, and what one line at the end says of all such skips.
 GROUPS = {
-    "peers": "tests that compare with torch, transformers or another peer were skipped: make peers",
-    "browser": "browser tests were skipped: there is no Chromium here",
-    "models": "tests on a real model were skipped: make test could not get it",
+    "peers": "that compare with torch, transformers or another peer (make peers installs them)",
+    "browser": "in a browser (there is no Chromium here)",
+    "models": "on a real model (it is not installed)",
 }
 _IMPORT = re.compile(rf"could not import '({'|'.join(PEERS)})[.']")
 
@@ -70,10 +70,11 @@ def _group(report: pytest.TestReport | pytest.CollectReport) -> str | None:
     return next((name for name in GROUPS if reason.startswith(f"{name}:")), None)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One loud line for each group of skipped tests."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """One loud line for each group of skipped tests, after all other lines."""
+    yield
     skipped = Counter(_group(report) for report in terminalreporter.stats.get("skipped", []))
     for name, what in GROUPS.items():
         if skipped[name]:
-            terminalreporter.write_line(f"!!! {skipped[name]} {what}", red=True, bold=True)
+            terminalreporter.write_line(f"!!! Tests not run: {skipped[name]} {what}", red=True, bold=True)

@@ -7,6 +7,7 @@ C width, H heads, K key-value heads, D head width, F feed-forward width.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -296,7 +297,7 @@ class _Run:
         self._model = model
         self._positions = positions
         self._prompt = prompt
-        self._kept: list[DeviceArray] = []
+        self._kept = ExitStack()
         self._buffers: dict[int, _Buffers] = {}
         self.position = 0
 
@@ -316,14 +317,11 @@ class _Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for array in self._kept:
-            array.free()
-        self._kept.clear()
+        self._kept.close()
 
     def keep(self, array: DeviceArray) -> DeviceArray:
-        """Free an array when the run ends."""
-        self._kept.append(array)
-        return array
+        """Free an array when the run ends, unless its device was closed before."""
+        return self._kept.enter_context(array)
 
     def buffers(self, tokens: int) -> _Buffers:
         """The buffers for so many tokens at a time."""

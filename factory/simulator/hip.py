@@ -17,7 +17,7 @@ import psutil
 
 from factory.errors import InvalidPointer, LibraryError, OutOfDeviceMemory, ShapeError, UseAfterFree
 from factory.layout import Layout
-from factory.memory import Ledger
+from factory.memory import Allocation, Ledger
 from factory.problem import check_sizes
 from factory.timeline import Timeline
 
@@ -95,6 +95,8 @@ class Hip:
         self._delay = delay
         self._buffers: dict[int, np.ndarray] = {}
         self._mapped: dict[int, tuple[object, np.ndarray]] = {}  # base: its ledger line, the file's pages
+        # base: the last array that was seen there whole, so that a weight or buffer is not measured out every time
+        self._windows: dict[int, tuple[Allocation, Layout, np.ndarray]] = {}
         self._next = next(_SPACES)
         self._streams = [Stream(0)]
         self._closed = False
@@ -145,6 +147,7 @@ class Hip:
         start = perf_counter()
         self.ledger.remove(pointer)
         self._mapped.pop(pointer, None)
+        self._windows.pop(pointer, None)
         del self._buffers[pointer]
         self._record("hipFree", f"{line.reserved:,} bytes", 0, start)
 
@@ -212,12 +215,16 @@ class Hip:
         line = self.ledger.locate(pointer, nbytes, "hipMemcpy")
         if (line.pointer, line.nbytes) != (pointer, nbytes):
             return False
+        self._windows.pop(pointer, None)
         self._mapped[pointer] = line, host.reshape(-1).view(np.uint8)
         return True
 
     def view(self, pointer: int, layout: Layout, call: str, *, write: bool = False) -> np.ndarray:
         """The elements behind a pointer, for this wing's rooms alone; raises where they are not all in one live
         allocation."""
+        window = self._windows.get(pointer) if type(pointer) is int else None
+        if window and window[1] is layout and window[0].state == "live" and not (write and pointer in self._mapped):
+            return window[2]
         line = self.ledger.locate(pointer, layout.span, call)
         base = line.pointer
         buffer = self._buffers[base]
@@ -227,9 +234,13 @@ class Hip:
                 buffer = pages
             else:
                 del self._mapped[base]
+                self._windows.pop(base, None)
                 if owner is line:
                     buffer[: len(pages)] = pages
-        return np.ndarray(layout.shape, layout.dtype, buffer, pointer - base, layout.byte_strides)
+        array: np.ndarray = np.ndarray(layout.shape, layout.dtype, buffer, pointer - base, layout.byte_strides)
+        if pointer == base:
+            self._windows[base] = line, layout, array
+        return array
 
     # Launches
 

@@ -54,13 +54,14 @@ def test_a_shape_of_anything_but_whole_numbers_from_1_up_is_refused(device, shap
         device.array(np.empty((0, 3), np.float32))
 
 
-@pytest.mark.parametrize("dtype", [*FLOATS, *FLOATS.values(), np.float32, float.__class__ and "int8", "uint8", np.int32, "f4"])
+@pytest.mark.parametrize("dtype", [*FLOATS, *FLOATS.values(), np.float32, "int8", "uint8", np.int32, "f4"])
 def test_dtypes_are_said_by_name_or_as_numpys(device, dtype):
     assert device.empty(3, dtype).dtype == FLOATS.get(dtype if isinstance(dtype, str) else "", dtype)
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float64", float, int, "int64", "complex64", bool, object, "U3", "text", None, 7, [("a", "f4")], ["x"], ">f4"]
+    "dtype",
+    ["float64", float, int, "int64", "complex64", bool, object, "U3", "text", None, 7, [("a", "f4")], ["x"], ">f4"],
 )
 def test_any_other_dtype_is_refused_with_what_to_convert_to(device, dtype):
     with pytest.raises(ShapeError) as caught:
@@ -188,9 +189,9 @@ def test_a_view_is_the_same_memory(device):
     data = numbers((4, 5))
     x = device.array(data)
     x[1:3].write(np.zeros((2, 5), np.float32))
-    device.activate(x.T[0], "pasthru", out=x.T[4])
+    device.copy(device.array(np.ones(4, np.float32)), out=x.T[4])
     data[1:3] = 0
-    data[:, 4] = data[:, 0]
+    data[:, 4] = 1
     assert np.array_equal(x.numpy(), data)
     assert device.memory.in_use == 80 and x[1].name == x.name
 

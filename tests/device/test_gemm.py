@@ -184,6 +184,7 @@ def test_with_beta_0_the_old_content_is_not_read(device):
             agree(device.gemm(device.array(a), device.array(a), alpha=alpha, out=out), product(a, a, alpha=alpha))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's
 def test_nan_and_infinity_go_through(device):
     a = np.array([[np.nan, 0], [np.inf, 1]], np.float32)
     got = device.gemm(device.array(a), device.array(np.eye(2, dtype=np.float32))).numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -431,7 +432,7 @@ def test_two_living_arrays_never_share_memory(device):
             data = np.full(int(rng.integers(1, 5000)), step % 251, np.uint8)
             live.append((device.array(data), data))
     spans = sorted((array.pointer, array.pointer + array.nbytes) for array, _ in live)
-    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     assert device.memory.in_use == sum(data.nbytes for _, data in live)
     for array, data in live:
         assert np.array_equal(array.numpy(), data)
@@ -778,9 +779,14 @@ def test_a_closed_device_and_its_arrays_refuse_everything_clearly():
     with pytest.raises(DoubleFree):
         x.free()
     assert device.memory.in_use == device.memory.reserved == 0 and "closed" in repr(device)
+
+
+def test_an_array_that_outlives_its_device_is_no_trouble():
+    with factory.open("simulator") as device:
+        x = device.array(numbers((2, 2)))
     del x
     gc.collect()
-    assert device.memory.live() == []
+    assert device.memory.live() == [] and device.memory.in_use == 0
 
 
 def test_close_gives_everything_back_even_if_the_last_work_breaks_off():

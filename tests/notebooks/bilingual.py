@@ -34,6 +34,8 @@ IN_KANJI = dict(
     )
 )
 
+POWERS = {"万": 1e4, "億": 1e8, "兆": 1e12, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+
 
 def problems(notebook: Any) -> list[str]:
     """Every rule that a notebook breaks, each with the cell it is in."""
@@ -102,9 +104,24 @@ def _uses(text: str, form: str) -> bool:
     return re.search(f"(?<!{edge}){re.escape(form)}(?!{edge})" if edge != "(?!)" else re.escape(form), text) is not None
 
 
+def _written_out(text: str) -> str:
+    """The text with its large numbers in digits: 1 億 3500 万 and 135 million are both 135000000."""
+
+    def in_japanese(found: re.Match[str]) -> str:
+        parts = re.findall(r"([\d.]+) ?([兆億万])", found[0].replace(",", ""))
+        return f"{round(sum(float(number) * POWERS[unit] for number, unit in parts))}"
+
+    text = re.sub(r"(?:[\d.,]*\d ?[兆億万] ?)+", lambda found: in_japanese(found) + " ", text)
+    return re.sub(
+        r"([\d.,]*\d) (thousand|million|billion|trillion)",
+        lambda found: f"{round(float(found[1].replace(',', '')) * POWERS[found[2]])}",
+        text,
+    )
+
+
 def _numbers(ja: str, en: str) -> Iterator[str]:
     """Numbers that only one of the passages has; the other may say a small one in words."""
-    ja, en = (unicodedata.normalize("NFKC", text) for text in (ja, en))
+    ja, en = (_written_out(unicodedata.normalize("NFKC", text)) for text in (ja, en))
     counted = [Counter(number.replace(",", "").rstrip(",") for number in NUMBER.findall(text)) for text in (ja, en)]
     only_ja, only_en = counted[0] - counted[1], counted[1] - counted[0]
     for number, words in IN_WORDS.items():

@@ -116,5 +116,20 @@ def test_repeated_ids_and_widget_state_are_found() -> None:
     assert len(problems(made)) == 2
 
 
+@pytest.mark.parametrize(
+    ("ja", "en", "agree"),
+    [
+        ("重みは 1 億 3500 万個です。", "It has 135 million weights.", True),
+        ("重みは 1.35 億個です。", "It has 135 million weights.", True),
+        ("2 兆と 40 万です。", "2 trillion and 400,000.", True),
+        ("重みは 1 億 3400 万個です。", "It has 135 million weights.", False),
+        ("3 つの層が ３ 回。", "Three layers, 3 times.", True),
+        ("MI300X は gfx942 です。", "The MI300X is gfx942.", True),
+    ],
+)
+def test_numbers_agree_however_they_are_written(ja: str, en: str, agree: bool) -> None:
+    assert (list(pair_problems(ja, en)) == []) is agree
+
+
 def test_longer_katakana_words_are_no_other_term() -> None:
     assert list(pair_problems("プレイヤーとフィルターです。", "A player and a filter.")) == []
