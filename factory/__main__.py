@@ -191,7 +191,7 @@ def _ask(args: argparse.Namespace) -> None:
 
     with _open(args.device) as device:
         model = LanguageModel.load(device, args.model, progress=_on_terminal(sys.stderr))
-        answer = model.stream(
+        answer: Any = model.stream(
             question, args.tokens, args.layers, temperature=args.temperature or 0.0, top_k=args.top_k,
             top_p=args.top_p, seed=args.seed,
         )  # fmt: skip

@@ -49,8 +49,18 @@ class DeviceArray:
         """Address of the first element; UseAfterFree once the memory was given back."""
         line = self._block.line
         if line.state != "live":
-            raise UseAfterFree("freed", name=self.name or line.name, pointer=line.pointer, where=line.where)
+            raise self.stale()
         return line.pointer + self._offset
+
+    @property
+    def alive(self) -> bool:
+        """Whether its memory was not given back yet."""
+        return self._block.line.state == "live"
+
+    def stale(self) -> UseAfterFree:
+        """The error for its use after it was freed."""
+        line = self._block.line
+        return UseAfterFree("freed", name=self.name or line.name, pointer=line.pointer, where=line.where)
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -88,8 +98,8 @@ class DeviceArray:
 
     def free(self) -> None:
         """Give the memory back now, for all its views too; a second time raises DoubleFree."""
-        line = self._block.line
-        if line.state != "live":
+        if not self.alive:
+            line = self._block.line
             raise DoubleFree("freed", name=self.name or line.name, pointer=line.pointer, where=line.where)
         self.device.memory.release(self._block)
 
@@ -170,7 +180,7 @@ class DeviceArray:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._block.line.state == "live":
+        if self.alive:
             self.free()
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
@@ -179,6 +189,6 @@ class DeviceArray:
 
     def __repr__(self) -> str:
         line = self._block.line
-        state = f"at {line.pointer + self._offset:#x}" if line.state == "live" else "freed"
+        state = f"at {line.pointer + self._offset:#x}" if self.alive else "freed"
         name = f" {self.name!r}" if self.name else ""
         return f"<DeviceArray{name} {self.shape} {self.dtype.name} {state} on {self.device.label}>"

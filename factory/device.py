@@ -77,8 +77,7 @@ class Device:
         """Copy a NumPy array to the device, in its own dtype (float64 and other wide types are refused)."""
         host = np.asarray(data)
         made = self.empty(host.shape, host.dtype, name=name)
-        self.write(made, host)
-        return made
+        return self._hand_over(None, made, self.write, made, host)
 
     def empty(self, shape: int | Sequence[int], dtype: Any = "float32", *, name: str = "") -> DeviceArray:
         """An array whose content is whatever was in that memory."""
@@ -108,9 +107,11 @@ class Device:
     def read(self, array: DeviceArray) -> np.ndarray:
         """Wait for an array, and copy it to the host."""
         self._mine("read", array)
-        source = array if array.packed else self.copy(array)
+        if not array.packed:
+            with self.copy(array) as packed:
+                return self.read(packed)
         host = np.empty(array.shape, array.dtype)
-        self.hip.memcpy(host, source.pointer, array.nbytes)
+        self.hip.memcpy(host, array.pointer, array.nbytes)
         return host
 
     # rocBLAS
@@ -437,7 +438,7 @@ class Device:
             raise UseAfterFree("closed")
 
     def _mine(self, call: str, *arrays: DeviceArray) -> None:
-        """All arrays are this device's, and share a dtype."""
+        """All arrays are this device's, alive, and share a dtype."""
         self._check_open()
         first = arrays[0]
         for array in arrays:
@@ -445,6 +446,8 @@ class Device:
                 raise InvalidPointer("not_array", call=call, got=type(array).__name__)
             if array.device is not self:
                 raise InvalidPointer("device", call=call, name=array.name or repr(array))
+            if not array.alive:
+                raise array.stale()
             if array.dtype is not first.dtype and array.dtype != first.dtype:
                 raise ShapeError("dtypes", call=call, a=first.dtype.name, b=array.dtype.name)
 

@@ -24,6 +24,7 @@ from factory.lab.svg import (
     quantity,
     tag,
     word,
+    wrapped,
 )
 from factory.language import Text
 from factory.timeline import Command, Timeline
@@ -184,31 +185,34 @@ def _ends(commands: list[Command], goes_in: str, comes_out: str) -> str:
             + word(quantity(carried, "B"), x + width - 5, y + 37, 11.5, "end", font_weight=700)
         )
 
-    asked = (
-        box(26, 329, 108, 22, PAPER, 6, stroke=STEEL, stroke_width=1.5)
-        + word(_cut(goes_in, 8), 80, 345, 11.5, font_weight=600)
-        if goes_in
-        else ""
-    )
     return (
         machines.hopper(28, 262)
         + end(1, 20, 190, 112)
-        + asked
+        + _note(goes_in)
         + tag("g", machines.truck(0, 0), transform="translate(776 452) scale(0.9)")
         + end(5, 768, 272, 180)
-        + word(_cut(comes_out, 6), 829, 413, 15, font_weight=700)
+        + _cargo(comes_out)
     )
 
 
-def _cut(text: str, most: int) -> str:
-    """The text in at most so many wide characters; a Latin letter counts for half of one."""
-    room, kept = 2 * most, ""
-    for character in " ".join(text.split()):
-        room -= 1 if character.isascii() else 2
-        if room < 0:
-            return kept.rstrip() + "…"
-        kept += character
-    return kept
+def _note(text: str) -> str:
+    """What goes in, on a paper over the hopper."""
+    if not text:
+        return ""
+    lines = wrapped(text, 9.6, 3)
+    top = 336 - 7 * len(lines)
+    paper = box(26, top, 108, 8 + 14 * len(lines), PAPER, 6, stroke=STEEL, stroke_width=1.5)
+    return paper + "".join(word(line, 80, top + 15 + 14 * row, 10.5, font_weight=600) for row, line in enumerate(lines))
+
+
+def _cargo(text: str) -> str:
+    """What comes out, on the side of the truck."""
+    lines = wrapped(text, 6.5, 1)
+    size = 15
+    if "".join(lines) != text:
+        lines, size = wrapped(text, 9.2, 4), 11
+    first = 408 + size * 0.35 - (len(lines) - 1) * 6.5
+    return "".join(word(line, 829, first + 13 * row, size, font_weight=700) for row, line in enumerate(lines))
 
 
 def _belt() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from factory.language import Text
@@ -91,6 +92,26 @@ def pair(
     return tag("g", lines, class_="factory-pair")
 
 
+def wrapped(text: str, room: float, most: int) -> list[str]:
+    """A text in at most so many lines, each as wide as `room` wide characters; Latin letters count for 0.6."""
+    lines = [""]
+    for piece in re.findall(r"[!-~]+ ?|.", " ".join(text.split())):
+        for part in (piece,) if _width(piece) <= room else tuple(piece):
+            if lines[-1] and _width((lines[-1] + part).rstrip()) > room:
+                lines.append("")
+            lines[-1] += part
+    if len(lines) > most:
+        last = lines[most - 1].rstrip()
+        while _width(last + "…") > room:
+            last = last[:-1]
+        lines = [*lines[: most - 1], last + "…"]
+    return [line.rstrip() for line in lines if line]
+
+
+def _width(text: str) -> float:
+    return sum(0.6 if character.isascii() else 1.0 for character in text)
+
+
 def picture(width: float, height: float, *inside: str) -> str:
     """The whole drawing: `width` by `height` units, as wide as the page lets it be, on a ground of its own."""
     return tag(
@@ -129,7 +150,7 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds < 0.9995:
         return f"{milliseconds * 1000:.0f} µs"
     if milliseconds < 999.95:
-        return f"{milliseconds:.1f} ms"
+        return f"{milliseconds:.1f} ms" if milliseconds < 99.95 else f"{milliseconds:.0f} ms"
     seconds = milliseconds / 1000
     return f"{seconds:.2f} s" if seconds < 99.995 else f"{seconds:,.0f} s"
 

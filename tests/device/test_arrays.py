@@ -214,7 +214,13 @@ def test_iterating_gives_the_rows_and_ends(device):
 def test_overlaps_tells_arrays_that_share_bytes(device):
     x, y = device.empty((6, 4)), device.empty((6, 4))
     assert x.overlaps(x) and x[0:3].overlaps(x[2:5]) and x.T.overlaps(x[5]) and not x.overlaps(y)
-    assert not x[0:3].overlaps(x[3:6]) and x.same(x[0:6]) and not x.same(x.T) and not x.same(x[0:5])
+    assert (
+        not x[0:3].overlaps(x[3:6])
+        and not x[3:6].overlaps(x[0:3])
+        and x.same(x[0:6])
+        and not x.same(x.T)
+        and not x.same(x[0:5])
+    )
 
 
 def test_numpy_and_write_are_methods_of_an_array_too(device):

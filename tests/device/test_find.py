@@ -425,6 +425,10 @@ GARBAGE = {
     "newlines": b"\n\n\n\r\n",
     "nul": b"\0" * 1000,
 }
+VALUES = [
+    "1", "[1]", "[1, 2, 3]", '["a", 0]', "[NaN, 0]", "[Infinity, 0]", "[-1, 0]", "[1, -5]", "[1, Infinity]", "[1e999, 0]",
+    "[1, null]", "[1" + "0" * 400 + ", 0]", "{}", "null",
+]  # fmt: skip
 RECORDS = [
     "{}", "[]", "null", "7", '"text"', '{"Direct": 1}', '{"Direct": [1]}', '{"Direct": [1, 2, 3]}', '{"Direct": ["a", 0]}',
     '{"Direct": [NaN, 0]}', '{"Direct": [Infinity, 0]}', '{"Direct": [-1, 0]}', '{"Direct": [1, -5]}',
@@ -442,6 +446,18 @@ def test_a_corrupt_or_foreign_file_is_shrugged_off_and_added_to(own_db, races, g
     with factory.open("simulator") as device:
         assert device.find(PLAIN)
     assert len(races) == 1 and own_db.read_bytes().startswith(GARBAGE[garbage])
+
+
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_a_record_with_one_value_that_makes_no_sense_is_skipped_whole(own_db, races, value):
+    from factory.simulator import find_db, solvers
+
+    own_db.parent.mkdir(parents=True)
+    values = {solver.name: "[1.0, 0]" for solver in solvers.SOLVERS} | {"Direct": value}
+    record = ", ".join(f'"{name}": {text}' for name, text in values.items())
+    own_db.write_text(f"{PLAIN}\t{find_db.setting()}\t{{{record}}}\n", "utf-8")
+    with factory.open("simulator") as device:
+        assert len(device.find(PLAIN)) > 2 and races == [PLAIN]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=range(len(RECORDS)))

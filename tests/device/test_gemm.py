@@ -146,6 +146,14 @@ def test_sixteen_bit_types_add_up_in_float32(device):
         assert float(device.gemm(a, b).numpy()[0, 0]) == most
 
 
+def test_alpha_and_beta_are_applied_before_anything_is_rounded_to_16_bits(device):
+    a, b = np.full((2, 100), 30, np.float16), np.full((100, 2), 30, np.float16)
+    got = device.gemm(device.array(a), device.array(b), alpha=0.5).numpy()
+    assert np.array_equal(got, np.full((2, 2), 45_000, np.float16))  # 90,000 is over float16's largest
+    c = device.array(np.full((2, 2), -60_000, np.float16))
+    assert np.allclose(device.gemm(device.array(a), device.array(b), beta=1.0, out=c).numpy(), 30_000, rtol=1e-3)
+
+
 @many
 @given(m=st.integers(1, 20), n=st.integers(1, 20), k=st.integers(1, 3000), seed=st.integers(0, 100),
        extreme=st.booleans(), ta=st.booleans(), tb=st.booleans(), alpha=st.integers(-3, 3), beta=st.integers(-3, 3),
@@ -158,7 +166,7 @@ def test_int8_is_exact(device, m, n, k, seed, extreme, ta, tb, alpha, beta, batc
     def whole(rows, columns):
         shape = (rows, columns) if batch is None else (batch, rows, columns)
         if extreme:
-            return rng.choice(np.array([-128, -128, -128, 127], np.int8), shape)
+            return rng.choice(np.array([-128, -127, -127, 127], np.int8), shape)
         return rng.integers(-128, 128, shape, dtype=np.int8)
 
     a, b = whole(k, m) if ta else whole(m, k), whole(n, k) if tb else whole(k, n)
@@ -171,9 +179,9 @@ def test_int8_is_exact(device, m, n, k, seed, extreme, ta, tb, alpha, beta, batc
 def test_int8_of_nothing_but_extremes_is_exact_at_3000(device):
     a, b = np.full((3, 3000), -128, np.int8), np.full((3000, 3), -128, np.int8)
     assert np.array_equal(device.gemm(device.array(a), device.array(b)).numpy(), np.full((3, 3), 3000 * 128 * 128))
-    b[1] = 127
-    want = a.astype(np.int64) @ b.astype(np.int64)
-    assert np.array_equal(device.gemm(device.array(a), device.array(b)).numpy(), want)
+    for a[:], b[:] in ((127, 127), (-127, -127), (-128, 127), (127, -127)):  # odd sums that float32 would round
+        want = a.astype(np.int64) @ b.astype(np.int64)
+        assert np.array_equal(device.gemm(device.array(a), device.array(b)).numpy(), want)
 
 
 def test_with_beta_0_the_old_content_is_not_read(device):

@@ -227,6 +227,8 @@ def test_it_keeps_the_last_commands_and_totals_of_all(device, monkeypatch):
     assert totals["rocBLAS"].operations == 25 * 2 * 4**3
     assert totals["rocBLAS"].milliseconds >= sum(c.milliseconds for c in calls(device, "rocblas_gemm_ex"))
     assert device.timeline.by_station() == totals  # looking changes nothing
+    device.timeline.clear()
+    assert all(total.count == 0 for total in device.timeline.by_station().values())
 
 
 def test_it_can_be_indexed_and_sliced(device):

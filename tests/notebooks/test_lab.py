@@ -271,9 +271,23 @@ def test_quantities_read_well(number: float | None, unit: str, written: str) -> 
 
 
 def test_durations_and_shares_read_well() -> None:
-    assert [svg.duration(time) for time in (0.0004, 0.9999, 12.34, 999.96, None)] == [
-        "0 µs", "1.0 ms", "12.3 ms", "1.00 s", "-"]  # fmt: skip
+    assert [svg.duration(time) for time in (0.0004, 0.9999, 12.34, 169.9, 999.96, 123456, None)] == [
+        "0 µs", "1.0 ms", "12.3 ms", "170 ms", "1.00 s", "123 s", "-"]  # fmt: skip
     assert [svg.percent(share) for share in (0, 0.001, 0.005, 0.876, 1)] == ["0 %", "<1 %", "0 %", "88 %", "100 %"]
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "lines", "wanted"),
+    [
+        ("東京", 6.5, 1, ["東京"]),
+        ("The capital of Japan is Tokyo.", 9.2, 4, ["The capital of", "Japan is Tokyo."]),
+        ("日本の首都は東京です。", 4, 2, ["日本の首", "都は東…"]),
+        ("Donaudampfschifffahrt", 6, 3, ["Donaudampf", "schifffahr", "t"]),
+        ("", 5, 2, []),
+    ],
+)
+def test_text_is_wrapped_by_words_and_characters(text: str, room: float, lines: int, wanted: list[str]) -> None:
+    assert svg.wrapped(text, room, lines) == wanted
 
 
 # Checks and the glossary

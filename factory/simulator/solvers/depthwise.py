@@ -48,7 +48,7 @@ class DepthwiseChannelsLast(Depthwise):
 
     name = "DepthwiseChannelsLast"
     idea = Text(
-        "チャネルごとに別のフィルターを使うので、行列の掛け算にまとめても得になりません。\n"
+        "チャネルごとに別のフィルターを使うので、行列のかけ算にまとめても得になりません。\n"
         "チャネルが隣どうしに並ぶ形(channels-last)に、入力を一度だけ並べ替えます。\n"
         "すると 1 つのタップが、長い列どうしの掛け算と足し算になります。",
         "Each channel has its own filter, so turning it into a matrix multiplication gains nothing.\n"

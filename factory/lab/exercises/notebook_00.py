@@ -1,4 +1,4 @@
-"""The exercises of every notebook, each with its test, its hints by the kind of mistake, and its solution."""
+"""The exercises of notebook 00."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _changed(answer: Any) -> str | None:
     return "inference" if word in ("inference", "推論") else "other"
 
 
-NOTEBOOK_00 = (
+EXERCISES = (
     Exercise(
         "busiest_station",
         Text(
@@ -123,5 +123,3 @@ NOTEBOOK_00 = (
         '"training"',
     ),
 )
-
-EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (*NOTEBOOK_00,)}

@@ -1,0 +1,7 @@
+"""The exercises of notebook 01."""
+
+from __future__ import annotations
+
+from factory.lab.checks import Exercise
+
+EXERCISES: tuple[Exercise, ...] = ()
