@@ -50,7 +50,7 @@ def open(
 ) -> Device:
     """Open a device: the first AMD GPU that works, else the simulator; or the one of "rocm" and "simulator" named.
 
-    index chooses among several GPUs. The simulator can be told to be a `gpu` ("gfx900"), whose memory and solver
+    The rocm wing is still to come: until then this opens the simulator. index chooses among several GPUs. The simulator can be told to be a `gpu` ("gfx900"), whose memory and solver
     support it then shows (never its speed), to have `memory` bytes, and to hold work back until something waits for
     it (`delay`). Raises Unsupported for a wing or GPU that is not there.
     """

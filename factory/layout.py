@@ -54,7 +54,7 @@ class Layout:
         )
 
     def __str__(self) -> str:
-        return f"{'x'.join(map(str, self.shape))} {self.dtype.name}"
+        return f"{'x'.join(map(str, self.shape)) or 'scalar'} {self.dtype.name}"
 
     def __repr__(self) -> str:
         return f"<Layout {self.shape}, strides {self.strides}, {self.dtype.name}>"

@@ -23,9 +23,11 @@ def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
     folder = page.write_folder(language.current())
     path = os.pathsep.join(filter(None, (str(folder), os.environ.get("JUPYTER_CONFIG_PATH"))))
     named = any(not argument.startswith("-") for argument in arguments)
+    # Jupyter refuses root otherwise, which is who one is in a container; it listens on this computer alone.
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     opened = [] if named or not (home / FIRST).exists() else [FIRST]
     return (
-        [sys.executable, "-m", "jupyterlab", "--custom-css", *arguments, *opened],
+        [sys.executable, "-m", "jupyterlab", "--custom-css", *root, *arguments, *opened],
         {**os.environ, "JUPYTER_CONFIG_PATH": path, page.FOLDER: str(folder)},
         Path.cwd() if named else home,
     )

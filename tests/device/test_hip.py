@@ -275,6 +275,15 @@ def test_every_operation_computes_on_a_file_in_memory_and_leaves_it_alone(device
     assert file.read_bytes() == before
 
 
+def test_an_upload_of_a_file_keeps_its_place_in_the_order(device, file):
+    x = device.array(np.zeros(1000, np.float32))
+    x.write(mapped(file))
+    device.activate(x[:10], "abs", out=x[:10])
+    want = numbers(1000)
+    want[:10] = np.abs(want[:10])
+    assert np.array_equal(x.numpy(), want)
+
+
 def test_a_reused_block_never_shows_a_file_that_was_mapped_there(simulator, file):
     old = simulator.array(np.full(1000, 7, np.float32))
     block = old.pointer
@@ -357,6 +366,8 @@ def test_a_stream_waits_for_an_event_of_another(device, raw):
 def test_a_wait_is_for_the_point_that_the_event_marked_then_though_it_is_recorded_again(device, raw):
     one, two = device.hip.stream_create(), device.hip.stream_create()
     event, host = device.hip.event_create(), np.zeros(100, np.uint8)
+    device.hip.memset(raw[0], 1, 100)
+    device.synchronize()
     device.hip.memcpy_async(raw[0], BYTES, 100, one)
     device.hip.event_record(event, one)
     device.hip.stream_wait_event(two, event)
@@ -370,6 +381,8 @@ def test_a_wait_is_for_the_point_that_the_event_marked_then_though_it_is_recorde
 
 def test_a_synchronous_copy_comes_after_all_work_of_all_streams(device, raw):
     stream, host = device.hip.stream_create(), np.zeros(100, np.uint8)
+    device.hip.memset(raw[0], 1, 100)
+    device.synchronize()
     device.hip.memcpy_async(raw[0], BYTES, 100, stream)
     device.hip.memcpy(host, raw[0], 100)
     assert np.array_equal(host, BYTES)

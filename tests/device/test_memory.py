@@ -134,12 +134,13 @@ def test_a_raw_pointer_used_after_free_is_caught_also_in_its_middle(device):
 
 
 def test_the_raw_pointer_of_a_block_that_waits_in_the_pool_is_stale(device):
-    x = device.array(numbers(100), "pooled")
+    x = device.array(np.arange(100, dtype=np.uint8), "pooled")
     pointer = x.pointer
+    assert x.numpy()[7] == 7
     x.free()
-    for at in (pointer, pointer + 8):
+    for at, nbytes in ((pointer, 100), (pointer, 4), (pointer + 8, 4)):
         with pytest.raises(UseAfterFree) as caught:
-            device.hip.memcpy(np.empty(4, np.uint8), at, 4)
+            device.hip.memcpy(np.empty(100, np.uint8), at, nbytes)
         assert caught.value.name == "pooled"
     with pytest.raises(DoubleFree):
         device.hip.free(pointer)
@@ -191,6 +192,16 @@ def test_an_access_over_the_end_is_refused_and_says_how_far(device):
     with pytest.raises(InvalidPointer):  # just behind the end
         device.hip.memset(pointer + 100, 0, 1)
     device.hip.free(pointer)
+
+
+@pytest.mark.parametrize("nbytes", [1, 4095, 4096, 4097, 8191])
+def test_a_page_that_nobody_owns_lies_behind_each_allocation(simulator, nbytes):
+    first, second = simulator.hip.malloc(nbytes), simulator.hip.malloc(nbytes)
+    for offset in (nbytes, nbytes + 1, nbytes + 64, nbytes + 4095):
+        with pytest.raises(InvalidPointer):
+            simulator.hip.memset(first + offset, 0, 1)
+    simulator.hip.free(first)
+    simulator.hip.free(second)
 
 
 def test_the_slack_that_the_pool_reserves_is_out_of_range_too(device):

@@ -232,6 +232,41 @@ def test_a_delayed_device_gives_the_same_tokens():
     assert tokens[0] == tokens[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_key_value_heads": 4, "tie_word_embeddings": False},
+        {"num_key_value_heads": 1, "head_dim": 24},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 4.0}},
+        {"rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                             "high_freq_factor": 4.0, "original_max_position_embeddings": 16}},
+    ],
+    ids=["grouped", "untied", "one key head, wide heads", "linear RoPE", "llama3 RoPE"],
+)  # fmt: skip
+def test_any_llama_shape_gives_transformers_logits(device, tmp_path, options):
+    torch = pytest.importorskip("torch", reason="peers: torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="peers: transformers is not installed")
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True,
+        "max_position_embeddings": 64, "initializer_range": 0.3,
+    }  # fmt: skip
+    network = transformers.LlamaForCausalLM(transformers.LlamaConfig(**{**sizes, **options})).eval()
+    network.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(_TOKENIZER)
+    ids = np.random.default_rng(1).integers(0, 60, 40).tolist()
+    with torch.no_grad():
+        theirs = network(torch.tensor([ids])).logits[0].numpy()
+    model = LanguageModel.load(device, str(tmp_path), progress=False)
+    np.testing.assert_allclose(model.logits(ids), theirs, atol=1e-4 * np.abs(theirs).max())
+    model.free()
+
+
+_TOKENIZER = '{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}'
+
+
 def _random_checkpoint(context: int = 64):
     """A small untrained model, to test what does not depend on what it says."""
     from factory.models.checkpoint import Checkpoint, LlamaConfig, TokenizerData, rope_frequencies
@@ -242,5 +277,4 @@ def _random_checkpoint(context: int = 64):
         epsilon=1e-5, rope_theta=1e4, rope_frequencies=tuple(rope_frequencies(1e4, 4)), tied=True,
     )  # fmt: skip
     tensors = {name: random.standard_normal(shape, np.float32) for name, shape in config.shapes().items()}
-    json = '{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}'
-    return Checkpoint(config, tensors, TokenizerData(json), "random")
+    return Checkpoint(config, tensors, TokenizerData(_TOKENIZER), "random")

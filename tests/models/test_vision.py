@@ -98,7 +98,15 @@ def test_bad_pictures_get_one_clear_error(classifier, tmp_path):
     nothing = tmp_path / "empty.png"
     nothing.write_bytes(b"")
     pixels = np.zeros((8, 8, 3), np.uint8)
-    wrong = [pixels.astype(float) * np.nan, pixels[..., :2], pixels[0], np.zeros((0, 5, 3), np.uint8), None, 7, tmp_path]
+    wrong = [
+        pixels.astype(float) * np.nan,
+        pixels[..., :2],
+        pixels[0],
+        np.zeros((0, 5, 3), np.uint8),
+        None,
+        7,
+        tmp_path,
+    ]
     for image in [text, cut, nothing, *wrong]:
         with pytest.raises(ModelError):
             classifier.prepare(image)

@@ -392,7 +392,14 @@ box"""
 # The launcher
 
 
+def test_launcher_allows_root_only_to_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, allowed in ((0, True), (1000, False)):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user, raising=False)
+        assert ("--allow-root" in launcher.command([])[0]) == allowed
+
+
 def test_launcher_adds_a_folder_and_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/learner/own")
     words, environment, _ = launcher.command(["--no-browser", "mine.ipynb"])
     assert words[1:] == ["-m", "jupyterlab", "--custom-css", "--no-browser", "mine.ipynb"]
