@@ -8,10 +8,12 @@ import os
 import pickle
 import tracemalloc
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from oracle import FLOATS, agree, calls, numbers, relative, wide
+from threadpoolctl import threadpool_info
 
 import factory
 from factory import ConvolutionProblem, Found, ShapeError, Solution, Unsupported
@@ -537,6 +539,71 @@ def test_a_solver_that_is_hopeless_is_not_raced_but_can_be_asked_for(simulator, 
     assert found.dropped[best.solver] == reason and best.solver not in {s.solver for s in found}
     x, w = tensors(PLAIN)
     agree(simulator.convolve(simulator.array(x), simulator.array(w), PLAIN, best), convolved(PLAIN, x, w))
+
+
+# The race
+
+
+class Runner:
+    """A solver whose runs take what it was told, on a clock of the test's own."""
+
+    def __init__(self, name, log, clock, seconds):
+        self.name, self.log, self.clock, self.seconds = name, log, clock, iter(seconds)
+
+    def workspace(self, problem):
+        return 64
+
+    def run(self, problem, x, w, y, workspace):
+        blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        assert blas and set(blas) == {1}
+        assert (x.shape, w.shape, y.shape) == (problem.x_shape, problem.w_shape, problem.y_shape)
+        self.log.append(self.name)
+        self.clock[0] += next(self.seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """CPU seconds that pass only when a runner says so."""
+    from factory.simulator import find
+
+    seconds = [0.0]
+    monkeypatch.setattr(find, "thread_time", lambda: seconds[0])
+    return seconds
+
+
+def test_the_race_alternates_on_one_thread_and_the_least_time_counts(clock):
+    from factory.simulator.find import race
+
+    log = []
+    one = Runner("one", log, clock, [0.003, 0.001, 0.002, 0.004, 0.004])
+    two = Runner("two", log, clock, [0.002, 0.002, 0.003, 0.0015, 0.009])
+    assert race(PLAIN, [one, two]) == pytest.approx({"one": 1.0, "two": 1.5})
+    assert log == ["one", "two"] * 5
+
+
+def test_a_solver_far_behind_runs_once_and_a_long_race_ends_early(clock):
+    from factory.simulator.find import race
+
+    log = []
+    fast, slow = Runner("fast", log, clock, [0.001] * 5), Runner("slow", log, clock, [0.1] * 5)
+    assert race(PLAIN, [slow, fast]) == pytest.approx({"slow": 100, "fast": 1})
+    assert log == ["slow", "fast", "fast", "fast", "fast", "fast"]
+    log.clear()
+    race(PLAIN, [Runner("a", log, clock, [5] * 5), Runner("b", log, clock, [6] * 5)])
+    assert log == ["a", "b"]
+
+
+def test_a_workspace_that_this_computer_has_no_room_for_is_not_raced(monkeypatch):
+    from factory.simulator import find
+    from factory.simulator.solvers import SOLVERS
+
+    greedy = max(SOLVERS, key=lambda solver: solver.workspace(PLAIN))
+    monkeypatch.setattr(greedy, "workspace", lambda problem: 500 * 2**20)
+    monkeypatch.setattr(greedy, "hopeless", lambda problem: None)
+    assert find.out_of_the_race(greedy, PLAIN) is None
+    monkeypatch.setattr(find.psutil, "virtual_memory", lambda: SimpleNamespace(available=900 * 2**20))
+    reason = find.out_of_the_race(greedy, PLAIN)
+    assert all(f"{500 * 2**20:,}" in text and f"{900 * 2**20:,}" in text for text in reason)
 
 
 # The problem
