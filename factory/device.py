@@ -178,6 +178,12 @@ class Device:
             raise ShapeError("number", call="convolve", name="problem", want="ConvolutionProblem", got=repr(problem))
         else:
             planned = problem
+            said, asked = (
+                (problem.pad, problem.stride, problem.dilation, problem.groups),
+                (pad, stride, dilation, groups),
+            )
+            if asked not in (said, ((0, 0), (1, 1), (1, 1), 1)):
+                raise ShapeError("number", call="convolve", name="pad, stride, dilation, groups", want=said, got=asked)
             for name, array, shape in (("x", x, problem.x_shape), ("w", w, problem.w_shape)):
                 if array.shape != shape:
                     raise ShapeError("shape", call="convolve", name=name, want=shape, got=array.shape)

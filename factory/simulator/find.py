@@ -10,8 +10,8 @@ import psutil
 from threadpoolctl import ThreadpoolController
 
 from factory.language import Text
-from factory.problem import ConvolutionProblem
-from factory.simulator.solvers import Solver, Workspace
+from factory.problem import DTYPES, ConvolutionProblem
+from factory.simulator.solvers import Solver, Workspace, convolve, workspace_of
 
 _ROUNDS = 5
 _ENOUGH = 0.3  # seconds of racing one problem after which no further round starts
@@ -29,7 +29,7 @@ _threads: ThreadpoolController | None = None
 def out_of_the_race(solver: Solver, problem: ConvolutionProblem) -> Text | None:
     """Why a solver that applies is not raced; None where it is."""
     reason = solver.hopeless(problem)
-    need = solver.workspace(problem)
+    need = workspace_of(solver, problem)
     if reason is None and need > _WORTH_ASKING and need > (free := psutil.virtual_memory().available) // 2:
         reason = _NO_ROOM.format(need=need, free=free)
     return reason
@@ -43,10 +43,10 @@ def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> dict[str, fl
     global _threads
     _threads = _threads or ThreadpoolController()
     random = np.random.default_rng(0)
-    x = random.standard_normal(problem.x_shape, np.float32)
-    w = random.standard_normal(problem.w_shape, np.float32)
-    y = np.empty(problem.y_shape, np.float32)
-    space = np.empty(max((solver.workspace(problem) for solver in solvers), default=0), np.uint8)
+    dtype = DTYPES[problem.dtype]
+    x, w = (random.standard_normal(shape, np.float32).astype(dtype) for shape in (problem.x_shape, problem.w_shape))
+    y = np.empty(problem.y_shape, dtype)
+    space = np.empty(max((workspace_of(solver, problem) for solver in solvers), default=0), np.uint8)
     best: dict[str, float] = {}
     with _threads.limit(limits=1, user_api="blas"):
         began = thread_time()
@@ -55,9 +55,9 @@ def race(problem: ConvolutionProblem, solvers: Sequence[Solver]) -> dict[str, fl
             for solver in solvers:
                 if turn and best[solver.name] > _HOPELESS * fastest:
                     continue
-                carved = Workspace(space[: solver.workspace(problem)])
+                carved = Workspace(space[: workspace_of(solver, problem)])
                 start = thread_time()
-                solver.run(problem, x, w, y, carved)
+                convolve(solver, problem, x, w, y, carved)
                 seconds = thread_time() - start
                 best[solver.name] = min(best.get(solver.name, seconds), seconds)
             if thread_time() - began > _ENOUGH:

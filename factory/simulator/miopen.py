@@ -18,7 +18,7 @@ from factory.problem import DTYPES, ConvolutionProblem, Found, Pair, Solution
 from factory.simulator.find import out_of_the_race, race
 from factory.simulator.find_db import FindDb
 from factory.simulator.hip import Hip
-from factory.simulator.solvers import SOLVERS, Solver, Workspace
+from factory.simulator.solvers import SOLVERS, Solver, Workspace, convolve, workspace_of
 
 _BY_NAME = {solver.name: solver for solver in SOLVERS}
 
@@ -50,11 +50,11 @@ class Miopen:
         times = dict(self._db.get(problem) or {})
         if any(solver.name not in times for solver in applicable):
             raced = race(problem, applicable)
-            times = {name: (ms, _workspace(_BY_NAME[name], problem)) for name, ms in raced.items()}
+            times = {name: (ms, workspace_of(_BY_NAME[name], problem)) for name, ms in raced.items()}
             self._db.put(problem, times)
         order = sorted((times[solver.name][0], solver.name) for solver in applicable)
         solutions = [
-            Solution(name, _BY_NAME[name].algorithm, ms, _workspace(_BY_NAME[name], problem), "measured")
+            Solution(name, _BY_NAME[name].algorithm, ms, workspace_of(_BY_NAME[name], problem), "measured")
             for ms, name in order
         ]
         return Found(solutions, dropped)
@@ -73,7 +73,7 @@ class Miopen:
         if reason := self._refuses(chosen, problem):
             raise Unsupported("solution", solver=solver, reason=reason)
         call = "miopenConvolutionForward"
-        need = _workspace(chosen, problem)
+        need = workspace_of(chosen, problem)
         if workspace_bytes < need:
             raise Unsupported("workspace", solver=solver, need=need, got=workspace_bytes)
         dtype = DTYPES[problem.dtype]
@@ -89,15 +89,7 @@ class Miopen:
         )
 
         def work() -> None:
-            carved = Workspace(space)
-            if dtype == np.float32:
-                chosen.run(problem, source, weights, target, carved)
-                return
-            x32, w32, y32 = (carved.take(array.shape) for array in (source, weights, target))
-            x32[...] = source
-            w32[...] = weights
-            chosen.run(problem, x32, w32, y32, carved)
-            target[...] = y32
+            convolve(chosen, problem, source, weights, target, Workspace(space))
 
         sizes = ConvolutionCall(problem, solver)
         self._hip.launch("MIOpen", call, sizes, problem.operations, problem.nbytes, work)
@@ -179,14 +171,6 @@ class ConvolutionCall:
 
 
 _NOTHING = np.empty(0, np.uint8)
-
-
-def _workspace(solver: Solver, problem: ConvolutionProblem) -> int:
-    """Bytes a solver needs; for 16-bit types also float32 copies of input, filter and output."""
-    need = solver.workspace(problem)
-    if problem.dtype != "float32":
-        need += Workspace.room(problem.x_shape, problem.w_shape, problem.y_shape)
-    return need
 
 
 Array = np.ndarray

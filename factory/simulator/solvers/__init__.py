@@ -8,7 +8,7 @@ from factory.simulator.solvers.fft import Fft
 from factory.simulator.solvers.gemm import Gemm1x1, GemmIm2col
 from factory.simulator.solvers.implicit import ImplicitGemm
 from factory.simulator.solvers.planes import DepthwisePlanes
-from factory.simulator.solvers.solver import Solver, Workspace
+from factory.simulator.solvers.solver import Solver, Workspace, convolve, workspace_of
 from factory.simulator.solvers.winograd import WINOGRAD_F2, WINOGRAD_F4
 
 SOLVERS: tuple[Solver, ...] = (
@@ -23,4 +23,4 @@ SOLVERS: tuple[Solver, ...] = (
     DepthwisePlanes(),
 )
 
-__all__ = ["SOLVERS", "Solver", "Workspace"]
+__all__ = ["SOLVERS", "Solver", "Workspace", "convolve", "workspace_of"]

@@ -89,3 +89,25 @@ class Solver:
         this solver does not refuse, and the workspace a new one of `workspace(problem)` bytes.
         """
         raise NotImplementedError
+
+
+def workspace_of(solver: Solver, problem: ConvolutionProblem) -> int:
+    """Bytes that a solver needs in the problem's own dtype: 16-bit types are computed on float32 copies."""
+    need = solver.workspace(problem)
+    if problem.dtype != "float32":
+        need += Workspace.room(problem.x_shape, problem.w_shape, problem.y_shape)
+    return need
+
+
+def convolve(
+    solver: Solver, problem: ConvolutionProblem, x: NDArray[Any], w: NDArray[Any], y: NDArray[Any], workspace: Workspace
+) -> None:
+    """Run a solver on arrays of the problem's own dtype, with a workspace of `workspace_of` bytes."""
+    if problem.dtype == "float32":
+        solver.run(problem, x, w, y, workspace)
+        return
+    x32, w32, y32 = (workspace.take(array.shape) for array in (x, w, y))
+    x32[...] = x
+    w32[...] = w
+    solver.run(problem, x32, w32, y32, workspace)
+    y[...] = y32
