@@ -6,7 +6,9 @@ Subword Units". The tokenizer's own library does this in one go and shows only t
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -21,12 +23,12 @@ class Merge:
     """The pieces of a text at one moment, word by word, and the rule that made the newest of them.
 
     rule is the rule's place in the tokenizer's list, counted from 1 (the pair that was met most often when the list
-    was learnt comes first); place is the word and the piece that it made. Both are None before the first rule.
+    was learnt comes first), or None before the first rule; places are the words and pieces that it made.
     """
 
     words: tuple[tuple[bytes, ...], ...]
     rule: int | None = None
-    place: tuple[int, int] | None = None
+    places: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def pieces(self) -> list[bytes]:
@@ -39,8 +41,11 @@ class _Rules:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         parts = json.loads(tokenizer.data.json)
+        if "ByteLevel" not in json.dumps(parts.get("pre_tokenizer")):
+            raise ModelError("feature", path=tokenizer.data.source, what="tokenizer without byte-level merges")
         rules = parts["model"].get("merges", ())
-        self.rank = {tuple(rule.split(" ") if isinstance(rule, str) else rule): at for at, rule in enumerate(rules, 1)}
+        pairs = (rule.split(" ") if isinstance(rule, str) else rule for rule in rules)
+        self.rank: dict[tuple[str, str], int] = {(left, right): at for at, (left, right) in enumerate(pairs, 1)}
         # The same tokenizer without its vocabulary splits as before, and takes no time to read.
         bare = {"type": "BPE", "vocab": {}, "merges": []}
         self._splitter = tokenizers.Tokenizer.from_str(
@@ -60,26 +65,35 @@ _known: WeakKeyDictionary[Tokenizer, _Rules] = WeakKeyDictionary()
 def merges(tokenizer: Tokenizer, text: str) -> list[Merge]:
     """A text from its single bytes to its tokens: before the first rule, and after each one.
 
-    Every step takes the rule that stands first in the list, at the leftmost place where it fits. Special tokens are
-    read as any other text. Raises ModelError for a tokenizer that does not merge bytes.
+    Every step takes the rule that stands first in the list, and joins its pair wherever it stands. Special tokens
+    are read as any other text. Raises ModelError for a tokenizer that does not merge bytes.
     """
-    if not tokenizer.merges_bytes:
-        raise ModelError("feature", path=tokenizer.data.source, what="tokenizer without byte-level merges")
     if tokenizer not in _known:
         _known[tokenizer] = _Rules(tokenizer)
     rules = _known[tokenizer]
     words = rules.split(text)
     steps = [Merge(_bytes(words))]
-    while fitting := [
-        (rules.rank[pair], word, at)
-        for word, pieces in enumerate(words)
-        for at, pair in enumerate(zip(pieces, pieces[1:], strict=False))
-        if pair in rules.rank
-    ]:
-        rule, word, at = min(fitting)
-        words[word][at : at + 2] = ["".join(words[word][at : at + 2])]
-        steps.append(Merge(_bytes(words), rule, (word, at)))
+    while fitting := {pair for pieces in words for pair in _pairs(pieces) if pair in rules.rank}:
+        pair = min(fitting, key=rules.rank.__getitem__)
+        places = {(word, at) for word, pieces in enumerate(words) for at in _join(pieces, pair)}
+        steps.append(Merge(_bytes(words), rules.rank[pair], frozenset(places)))
     return steps
+
+
+def _pairs(pieces: list[str]) -> Iterator[tuple[str, str]]:
+    return itertools.pairwise(pieces)
+
+
+def _join(pieces: list[str], pair: tuple[str, str]) -> list[int]:
+    """Join a pair wherever it stands in a word, from the left; where the joined pieces are then."""
+    joined: list[int] = []
+    at = 0
+    while at < len(pieces) - 1:
+        if (pieces[at], pieces[at + 1]) == pair:
+            pieces[at : at + 2] = ["".join(pair)]
+            joined.append(at)
+        at += 1
+    return joined
 
 
 def _bytes(words: list[list[str]]) -> tuple[tuple[bytes, ...], ...]:
