@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,8 @@ from factory.layout import Layout, Shape
 from factory.memory import Allocation, Memory
 from factory.problem import (
     DTYPES,
-    FLOATS,
-    LARGEST_INT,
     ConvolutionProblem,
     Found,
-    GemmProblem,
     Pair,
     Solution,
     check_dtype,
@@ -30,12 +26,18 @@ from factory.problem import (
     check_sizes,
     pooled_shape,
 )
+from factory.requests import (
+    agreed_convolution,
+    check_float,
+    check_number,
+    check_position,
+    check_scalars,
+    plan_gemm,
+    plan_rotary,
+)
 
 ACTIVATIONS = ("pasthru", "logistic", "tanh", "relu", "softrelu", "abs", "power", "clippedrelu", "leakyrelu", "elu")
-_FLOAT_DTYPES = frozenset(FLOATS.values())
 POOLINGS = ("max", "average", "average_inclusive")
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)  # scalars go to the libraries in float32
-_FINITE = Text("有限の数", "a finite number")
 _LEAK = Text(
     "{name} の {nbytes:,} バイトが解放されないまま残りました(確保した場所: {where})。",
     "{nbytes:,} bytes of {name} were never freed (allocated at {where}).",
@@ -43,7 +45,14 @@ _LEAK = Text(
 
 
 class LeakWarning(UserWarning):
-    """Memory that was asked of HIP and never given back, reported when the device closes."""
+    """Memory that was asked of HIP and never given back, reported when the device closes; `text` says it."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return str(self.text)
 
 
 class Device:
@@ -130,9 +139,9 @@ class Device:
         if out is not None:
             self._mine("gemm", out)
         target = None if out is None else out.layout
-        problem, shape = _plan_gemm(a.layout, b.layout, bool(transpose_a), bool(transpose_b), target)
+        problem, shape = plan_gemm(a.layout, b.layout, bool(transpose_a), bool(transpose_b), target)
         if alpha != 1 or beta != 0:
-            _check_scalars(problem, alpha, beta, out)
+            check_scalars(problem, alpha, beta, out)
         result = self._out("gemm", out, shape, DTYPES[problem.result], a, b)
         return self._hand_over(
             out, result, self.rocblas.gemm, problem, b.pointer, a.pointer, result.pointer, alpha, beta
@@ -152,7 +161,7 @@ class Device:
         if not isinstance(problem, ConvolutionProblem):
             raise ShapeError("number", call="find", name="problem", want="ConvolutionProblem", got=repr(problem))
         if workspace_limit is not None:
-            _check_number("find", "workspace_limit", workspace_limit, least=0)
+            check_number("find", "workspace_limit", workspace_limit, least=0)
         found: Found = self.miopen.find(problem)
         names = (without,) if isinstance(without, str) else tuple(without)
         return found.without(names, workspace_limit) if names or workspace_limit is not None else found
@@ -168,27 +177,7 @@ class Device:
         miopenConvolutionForward, with its workspace from this device's memory.
         """
         self._mine("convolve", x, w)
-        if problem is None:
-            pad = check_pair("convolve", "pad", pad, least=0)
-            stride = check_pair("convolve", "stride", stride, least=1)
-            dilation = check_pair("convolve", "dilation", dilation, least=1)
-            check_sizes("convolve", groups=groups)
-            planned = _plan_convolution(x.layout, w.layout, pad, stride, dilation, groups)
-        elif not isinstance(problem, ConvolutionProblem):
-            raise ShapeError("number", call="convolve", name="problem", want="ConvolutionProblem", got=repr(problem))
-        else:
-            planned = problem
-            said, asked = (
-                (problem.pad, problem.stride, problem.dilation, problem.groups),
-                (pad, stride, dilation, groups),
-            )
-            if asked not in (said, ((0, 0), (1, 1), (1, 1), 1)):
-                raise ShapeError("number", call="convolve", name="pad, stride, dilation, groups", want=said, got=asked)
-            for name, array, shape in (("x", x, problem.x_shape), ("w", w, problem.w_shape)):
-                if array.shape != shape:
-                    raise ShapeError("shape", call="convolve", name=name, want=shape, got=array.shape)
-                if array.dtype.name != problem.dtype:
-                    raise ShapeError("dtypes", call="convolve", a=problem.dtype, b=array.dtype.name)
+        planned = agreed_convolution(x.layout, w.layout, problem, pad, stride, dilation, groups)
         self._packed("convolve", "x", x)
         self._packed("convolve", "w", w)
         if solution is not None and not isinstance(solution, Solution):
@@ -221,16 +210,16 @@ class Device:
         self._mine("activate", x)
         if mode not in ACTIVATIONS:
             raise Unsupported("mode", call="activate", got=repr(mode), known=", ".join(ACTIVATIONS))
-        _check_float("activate", x)
+        check_float("activate", x)
         for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
-            _check_number("activate", name, value)
+            check_number("activate", name, value)
         result = self._elementwise("activate", out, x)
         return self._hand_over(out, result, self.miopen.activation_forward, mode, alpha, beta, gamma, x, result)
 
     def softmax(self, x: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
         """exp(x) over its sum along the last axis, stably; out may be x. miopenSoftmaxForward_V2 (accurate)."""
         self._mine("softmax", x)
-        _check_float("softmax", x)
+        check_float("softmax", x)
         result = self._elementwise("softmax", out, x)
         return self._hand_over(out, result, self.miopen.softmax_forward, x, result)
 
@@ -245,7 +234,7 @@ class Device:
         self._mine("pool", x)
         if mode not in POOLINGS:
             raise Unsupported("mode", call="pool", got=repr(mode), known=", ".join(POOLINGS))
-        _check_float("pool", x)
+        check_float("pool", x)
         window = check_pair("pool", "window", window, least=1)
         pad = check_pair("pool", "pad", pad, least=0)
         stride = window if stride is None else check_pair("pool", "stride", stride, least=1)
@@ -262,8 +251,8 @@ class Device:
         """
         vectors = {"scale": scale, "bias": bias, "mean": mean, "variance": variance}
         self._mine("batch_norm", x, *vectors.values())
-        _check_float("batch_norm", x)
-        _check_number("batch_norm", "epsilon", epsilon, least=0)
+        check_float("batch_norm", x)
+        check_number("batch_norm", "epsilon", epsilon, least=0)
         if x.ndim != 4:
             raise ShapeError("shape", call="batch_norm", name="x", want="(N, C, H, W)", got=x.shape)
         for name, vector in vectors.items():
@@ -293,7 +282,7 @@ class Device:
 
     def _op_tensor(self, call: str, a: DeviceArray, b: DeviceArray, out: DeviceArray | None) -> DeviceArray:
         self._mine(call, a, b)
-        _check_float(call, a)
+        check_float(call, a)
         fits = b.ndim <= a.ndim and all(
             size in (1, full) for size, full in zip(b.shape, a.shape[a.ndim - b.ndim :], strict=True)
         )
@@ -309,8 +298,8 @@ class Device:
     ) -> DeviceArray:
         """x / sqrt(mean of x^2 + epsilon) * weight, row by row; x (T, C), weight (C,)."""
         self._mine("rms_norm", x, weight)
-        _check_float("rms_norm", x)
-        _check_number("rms_norm", "epsilon", epsilon, least=0)
+        check_float("rms_norm", x)
+        check_number("rms_norm", "epsilon", epsilon, least=0)
         if x.ndim != 2:
             raise ShapeError("shape", call="rms_norm", name="x", want="(T, C)", got=x.shape)
         if weight.shape != x.shape[1:]:
@@ -335,8 +324,8 @@ class Device:
         """
         call = "rotary_cache"
         self._mine(call, qkv, cos, sin, keys, values)
-        position = _check_position(call, position)
-        shape = _plan_rotary(qkv.layout, cos.layout, sin.layout, keys.layout, values.layout)
+        position = check_position(call, position)
+        shape = plan_rotary(qkv.layout, cos.layout, sin.layout, keys.layout, values.layout)
         end = position + shape[1]
         for name, array in (("keys", keys), ("values", values), ("cos", cos), ("sin", sin)):
             if array.shape[-2] < end:
@@ -351,7 +340,7 @@ class Device:
     def silu_gate(self, gate_up: DeviceArray, out: DeviceArray | None = None) -> DeviceArray:
         """SiLU of the left half of each row times the right half; gate_up (T, 2F), the result (T, F)."""
         self._mine("silu_gate", gate_up)
-        _check_float("silu_gate", gate_up)
+        check_float("silu_gate", gate_up)
         if gate_up.ndim != 2 or gate_up.shape[1] % 2:
             raise ShapeError("shape", call="silu_gate", name="gate_up", want="(T, 2n)", got=gate_up.shape)
         shape = (gate_up.shape[0], gate_up.shape[1] // 2)
@@ -375,9 +364,9 @@ class Device:
     ) -> DeviceArray:
         """Softmax of scale x scores over what a token may see: scores (H, T, S), token t sees s <= position + t."""
         self._mine("causal_softmax", scores)
-        _check_float("causal_softmax", scores)
-        _check_number("causal_softmax", "scale", scale)
-        position = _check_position("causal_softmax", position)
+        check_float("causal_softmax", scores)
+        check_number("causal_softmax", "scale", scale)
+        position = check_position("causal_softmax", position)
         if scores.ndim != 3 or scores.shape[2] < position + 1:
             raise ShapeError(
                 "shape", call="causal_softmax", name="scores", want=f"(H, T, > {position})", got=scores.shape
@@ -426,7 +415,7 @@ class Device:
             self.hip.close()
         for leak in leaks:
             text = _LEAK.format(name=leak.name, nbytes=leak.nbytes, where=leak.where)
-            warnings.warn(str(text), LeakWarning, stacklevel=2)
+            warnings.warn(LeakWarning(text), stacklevel=2)
         return leaks
 
     def __enter__(self) -> Device:
@@ -503,114 +492,3 @@ class Device:
             )
             raise Unsupported("no_solver", reasons=Text(ja, en))
         return self._best.setdefault(problem, found[0])
-
-
-@lru_cache(maxsize=16384)
-def _plan_gemm(
-    a: Layout, b: Layout, transpose_a: bool, transpose_b: bool, out: Layout | None
-) -> tuple[GemmProblem, Shape]:
-    """What rocBLAS is asked for a row-major product: the transposes of b and a, in this order."""
-    shape_a, shape_b, dtype = a.shape, b.shape, a.dtype
-    known = {**FLOATS, "int8": DTYPES["int8"]}
-    check_dtype("gemm", dtype, known)
-    if not {len(shape_a), len(shape_b)} <= {2, 3}:
-        raise ShapeError("gemm_dimensions", a=shape_a, b=shape_b)
-    m, k = shape_a[-2:][:: -1 if transpose_a else 1]
-    rows, n = shape_b[-2:][:: -1 if transpose_b else 1]
-    if k != rows:
-        raise ShapeError("gemm_inner", a=shape_a, b=shape_b, columns=k, rows=rows)
-    batches = {shape[0] for shape in (shape_a, shape_b) if len(shape) == 3} - {1}
-    if len(batches) > 1:
-        raise ShapeError("gemm_batch", a=shape_a, b=shape_b)
-    batch = batches.pop() if batches else 1
-    shape = (batch, m, n) if 3 in (len(shape_a), len(shape_b)) else (m, n)
-    lda, stride_a, flip_a = _leading("a", a)
-    ldb, stride_b, flip_b = _leading("b", b)
-    ldc, stride_c = n, m * n
-    if out is not None and out.shape == shape:
-        ldc, stride_c, flipped = _leading("out", out)
-        if flipped:
-            raise ShapeError("layout", call="gemm", name="out", shape=out.shape, strides=out.strides)
-    if max(m, n, k, batch, lda, ldb, ldc) > LARGEST_INT:
-        raise ShapeError("overflow", call="gemm", got=max(m, n, k, batch, lda, ldb, ldc))
-    problem = GemmProblem(
-        m=n, n=m, k=k, transpose_a=transpose_b ^ flip_b, transpose_b=transpose_a ^ flip_a, lda=ldb, ldb=lda, ldc=ldc,
-        batch=batch, stride_a=stride_b, stride_b=stride_a, stride_c=stride_c if batch > 1 else 0, dtype=dtype.name,
-    )  # fmt: skip
-    return problem, shape
-
-
-def _leading(name: str, layout: Layout) -> tuple[int, int, bool]:
-    """Leading dimension, batch stride (0: one matrix for all), and whether the memory holds the transpose."""
-    shape, strides = layout.shape, layout.strides
-    (rows, columns), (down, across) = shape[-2:], strides[-2:]
-    stride = strides[0] if len(shape) == 3 and shape[0] > 1 else 0
-    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
-        return (down if rows > 1 else columns), stride, False
-    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
-        return (across if columns > 1 else rows), stride, True
-    raise ShapeError("layout", call="gemm", name=name, shape=shape, strides=strides)
-
-
-def _check_scalars(problem: GemmProblem, alpha: float, beta: float, out: DeviceArray | None) -> None:
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        _check_number("gemm", name, value)
-        if problem.dtype == "int8" and int(value) != value:
-            raise ShapeError("gemm_integer", alpha=alpha, beta=beta)
-        if problem.dtype == "int8" and abs(value) > LARGEST_INT:
-            raise ShapeError("overflow", call="gemm", got=value)
-    if beta != 0 and out is None:
-        raise ShapeError("gemm_beta", beta=beta)
-
-
-@lru_cache(maxsize=4096)
-def _plan_rotary(qkv: Layout, cos: Layout, sin: Layout, keys: Layout, values: Layout) -> Shape:
-    """The shape (H, T, D) of the turned queries."""
-    call = "rotary_cache"
-    check_dtype(call, qkv.dtype, FLOATS)
-    if len(qkv.shape) != 3 or qkv.shape[2] % 2 or len(keys.shape) != 3 or qkv.shape[1] <= 2 * keys.shape[0]:
-        raise ShapeError("shape", call=call, name="qkv", want="(T, H + 2 K, 2 n)", got=qkv.shape)
-    (tokens, heads, width), shared = qkv.shape, keys.shape[0]
-    for name, layout, front, last in (
-        ("keys", keys, (shared,), width), ("values", values, (shared,), width),
-        ("cos", cos, (), width // 2), ("sin", sin, (), width // 2),
-    ):  # fmt: skip
-        *before, _, after = layout.shape if len(layout.shape) > 1 else (0, 0)
-        if (tuple(before), after) != (front, last):
-            raise ShapeError("shape", call=call, name=name, want=(*front, "positions", last), got=layout.shape)
-    return heads - 2 * shared, tokens, width
-
-
-@lru_cache(maxsize=4096)
-def _plan_convolution(x: Layout, w: Layout, pad: Pair, stride: Pair, dilation: Pair, groups: int) -> ConvolutionProblem:
-    for name, layout in (("x", x), ("w", w)):
-        if len(layout.shape) != 4:
-            raise ShapeError("shape", call="convolve", name=name, want="(N, C, H, W)", got=layout.shape)
-    (n, c, h, width), (k, c_group, r, s) = x.shape, w.shape
-    if c_group * groups != c:
-        raise ShapeError("convolution", x=x.shape, w=w.shape, c=c, groups=groups)
-    return ConvolutionProblem(n, c, h, width, k, r, s, pad, stride, dilation, groups, x.dtype.name)
-
-
-def _check_number(call: str, name: str, value: float, least: float = -_LARGEST_FLOAT) -> None:
-    try:
-        fits = least <= value <= _LARGEST_FLOAT
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise ShapeError("number", call=call, name=name, want=_FINITE if least < 0 else ">= 0", got=repr(value))
-
-
-def _check_position(call: str, position: int) -> int:
-    try:
-        whole = operator.index(position)
-    except TypeError:
-        whole = -1
-    if whole < 0 or isinstance(position, bool):
-        raise ShapeError("number", call=call, name="position", want=">= 0", got=repr(position))
-    return whole
-
-
-def _check_float(call: str, array: DeviceArray) -> None:
-    if array.dtype not in _FLOAT_DTYPES:
-        check_dtype(call, array.dtype, FLOATS)

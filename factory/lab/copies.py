@@ -70,7 +70,7 @@ def copy_costs(device: Device, arrays: Mapping[Text | str, np.ndarray]) -> Pictu
     finally:
         device.timeline.enabled = enabled
     told = {
-        name: {"bytes": quantity(cost.nbytes, "B"), "malloc": duration(cost.malloc), "copy": duration(cost.copy)}
+        name: {"bytes": quantity(cost.nbytes, "B"), "malloc": _time(cost.malloc), "copy": _time(cost.copy)}
         for name, cost in costs.items()
     }
     said = [SAYS.format(name=name, **words) for name, words in told.items()]
@@ -101,9 +101,14 @@ def _rows(costs: Mapping[Text | str, Cost]) -> str:
         parts += [
             pair(title, 16, y, 14, "start", font_weight=700),
             word(quantity(cost.nbytes, "B"), 310, y, 14, "end"),
-            word(duration(cost.malloc), 400, y, 14, "end"),
-            word(duration(cost.copy), 490, y, 14, "end", font_weight=700),
+            word(_time(cost.malloc), 400, y, 14, "end"),
+            word(_time(cost.copy), 490, y, 14, "end", font_weight=700),
             box(504, y - 13, max(170 * cost.copy / longest, 2), 16, COLOURS["HIP"], 3),
             word(quantity(rate, "B/s"), 764, y, 13, "end", QUIET),
         ]
     return drawing(780, height, *parts)
+
+
+def _time(milliseconds: float) -> str:
+    """A time, also one well under a microsecond."""
+    return duration(milliseconds) if milliseconds >= 0.00095 else f"{milliseconds * 1000:.1f} µs"

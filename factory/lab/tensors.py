@@ -39,8 +39,8 @@ UNITS = Text("画素は 0 から 255、テンソルの値は -1 くらいから 
 SHAPE = Text("テンソルの形", "shape of the tensor")
 FORMULA = Text("(画素 - 127) ÷ 128", "(pixel - 127) ÷ 128")
 PIXEL = Text("画素", "pixel")
-IN_TENSOR = Text("テンソルの値", "value")
-PLACE = Text("メモリの何番目", "place in memory")
+IN_TENSOR = Text("値", "value")
+PLACE = Text("メモリの場所", "place")
 CROPPED = Text("切り抜いた写真", "the photo, cropped")
 COLUMN = Text("左から:", "from the left:")
 ROW = Text("上から:", "from the top:")
@@ -50,8 +50,8 @@ PLACES = Text(
 )
 
 _SHOWN = 224  # the photo's side in the drawing
-_SHEET = 150  # a sheet's side
-_STEP_X, _STEP_Y = 46, 34  # from one sheet to the next
+_SHEET = 140  # a sheet's side
+_STEP_X, _STEP_Y = 42, 34  # from one sheet to the next
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Sheets:
 def _address(pixels: np.ndarray, side: int) -> str:
     image, data = Image.fromarray(pixels), io.BytesIO()
     image.thumbnail((side, side))
-    image.save(data, "JPEG", quality=80)
+    image.save(data, "JPEG", quality=75)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
@@ -113,32 +113,32 @@ def _draw(sheets: Sheets, column: int, row: int, numbers: list[tuple[int, float,
     _, height, width = sheets.pixels.shape
     across, down = (column + 0.5) / width, (row + 0.5) / height
     parts = [
-        box(0, 0, 780, 340, PAPER, 12),
+        box(0, 0, 790, 336, PAPER, 12),
         pair(CROPPED, 16 + _SHOWN / 2, 24, 13, fill=QUIET),
         tag("image", href=sheets.photo, x=16, y=36, width=_SHOWN, height=_SHOWN),
         _cross(16, 36, _SHOWN, across, down),
     ]
     for index in (2, 1, 0):  # the red sheet lies on top
-        letter, name, colour = CHANNELS[index]
-        x, y = 286 + index * _STEP_X, 108 - index * _STEP_Y
+        letter, _, colour = CHANNELS[index]
+        x, y = 276 + index * _STEP_X, 114 - index * _STEP_Y
         parts += [
             box(x - 3, y - 3, _SHEET + 6, _SHEET + 6, colour, 4),
             tag("image", href=sheets.planes[index], x=x, y=y, width=_SHEET, height=_SHEET),
             _cross(x, y, _SHEET, across, down),
-            box(x - 3, y + _SHEET + 3 - 24, 26, 24, colour, 4),
-            word(f"{letter}", x + 10, y + _SHEET - 4, 15, fill=PAPER, font_weight=800),
+            box(x + _SHEET - 23, y - 3, 26, 24, colour, 4),
+            word(letter, x + _SHEET - 10, y + 15, 15, fill=PAPER, font_weight=800),
         ]
     parts += [
-        pair(SHAPE, 400, 292, 12, fill=QUIET),
-        word(_shape(sheets.tensor.shape), 400, 318, 16, font_weight=700),
+        pair(SHAPE, 388, 290, 12, fill=QUIET),
+        word(_shape(sheets.tensor.shape), 388, 316, 16, font_weight=700),
         *_table(numbers),
     ]
-    return drawing(780, 340, *parts)
+    return drawing(790, 336, *parts)
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    """(N, C, H, W) with its letters: N 1, C 3, H 224, W 224."""
-    return "  ".join(f"{letter}={size}" for letter, size in zip("NCHW", shape, strict=True))
+    """(N, C, H, W) with its letters: N = 1, C = 3, ..."""
+    return ", ".join(f"{letter} = {size}" for letter, size in zip("NCHW", shape, strict=True))
 
 
 def _cross(x: float, y: float, side: float, across: float, down: float) -> str:
@@ -152,22 +152,22 @@ def _cross(x: float, y: float, side: float, across: float, down: float) -> str:
 def _table(numbers: list[tuple[int, float, int]]) -> list[str]:
     """One pixel's three numbers: as they were, as the tensor holds them, and where."""
     parts = [
-        pair(PIXEL, 594, 70, 12, "end", QUIET),
-        pair(IN_TENSOR, 678, 70, 12, "end", QUIET),
-        pair(PLACE, 768, 70, 12, "end", QUIET),
+        pair(PIXEL, 614, 70, 12, "end", QUIET),
+        pair(IN_TENSOR, 694, 70, 12, "end", QUIET),
+        pair(PLACE, 776, 70, 12, "end", QUIET),
     ]
     for index, (pixel, value, place) in enumerate(numbers):
-        letter, name, colour = CHANNELS[index]
+        letter, _, colour = CHANNELS[index]
         y = 112 + 46 * index
         parts += [
-            box(528, y - 22, 28, 30, colour, 5),
-            word(letter, 542, y, 16, fill=PAPER, font_weight=800),
-            word(str(pixel), 594, y, 17, "end", font_weight=700),
-            word(f"{value:+.3f}", 678, y, 17, "end", font_weight=700),
-            word(f"{place:,}", 768, y, 15, "end", INK),
-            line(f"M528 {y + 16} H768", "#e3e8ed", 1),
+            box(536, y - 22, 28, 30, colour, 5),
+            word(letter, 550, y, 16, fill=PAPER, font_weight=800),
+            word(str(pixel), 614, y, 17, "end", font_weight=700),
+            word(f"{value:+.3f}", 694, y, 17, "end", font_weight=700),
+            word(f"{place:,}", 776, y, 15, "end", INK),
+            line(f"M536 {y + 16} H776", "#e3e8ed", 1),
         ]
-    return [*parts, pair(FORMULA, 648, 252, 14)]
+    return [*parts, pair(FORMULA, 656, 252, 14)]
 
 
 @lru_cache(maxsize=4)

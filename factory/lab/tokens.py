@@ -14,7 +14,7 @@ from factory.language import Text
 from factory.models.merges import Merge, merges
 from factory.models.tokenizer import Tokenizer
 
-WIDTH, MARGIN = 760, 16
+WIDTH, MARGIN = 900, 16
 MOST = 60  # chips in one drawing
 LONGEST = 24  # bytes of a word whose merges fit a drawing
 TINTS = ("#d9ebf7", "#fdecc8", "#d5efe6", "#f6e1ec")

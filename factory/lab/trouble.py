@@ -1,14 +1,16 @@
-"""Errors as a learner meets them: one clear sentence and the line it comes from, in the language that is on."""
+"""Errors and warnings as a learner meets them: one clear sentence and its line, in the language that is on."""
 
 from __future__ import annotations
 
 import linecache
 import sys
 import traceback
+import warnings
 from html import escape
 from types import TracebackType
 from typing import Any
 
+from factory.device import LeakWarning
 from factory.errors import FactoryError
 from factory.lab.figures import Html, both
 from factory.language import Text
@@ -21,9 +23,12 @@ BOX = (
 )
 
 
+_usual_warning = warnings.showwarning
+
+
 def box(error: BaseException) -> Html:
-    """An error as a box: a FactoryError's own sentence; any other error by its kind, with its record folded away."""
-    if isinstance(error, FactoryError):
+    """An error as a box: the factory's by their own sentence; any other by its kind, with its record folded away."""
+    if isinstance(error, (FactoryError, LeakWarning)):
         return Html(
             _box("factory-error", "#d55e00", f"<b>! {type(error).__name__}</b>{both(error.text, 'div')}"), error.text
         )
@@ -42,14 +47,29 @@ def _box(name: str, colour: str, inside: str) -> str:
 def install_error_display() -> None:
     """Let a FactoryError that ends a cell show its sentence and the cell's line, not a page of traceback.
 
-    The cell still ends in an error, for Jupyter and for the tests; `%tb` shows the whole traceback. Does nothing
-    outside IPython.
+    The cell still ends in an error, for Jupyter and for the tests; `%tb` shows the whole traceback. A LeakWarning
+    shows as such a box too, each time and not only the first. Does nothing outside IPython.
     """
+    global _usual_warning
     from IPython import get_ipython
 
     shell = get_ipython()
     if shell is not None:
         shell.set_custom_exc((FactoryError,), _handle)
+        if hasattr(shell, "kernel") and warnings.showwarning is not _show_warning:
+            _usual_warning = warnings.showwarning
+            warnings.showwarning = _show_warning
+            warnings.simplefilter("always", LeakWarning)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """A leak as a box in the cell; any other warning as usual."""
+    if isinstance(message, LeakWarning):
+        from IPython.display import display
+
+        display(box(message))
+    else:
+        _usual_warning(message, category, *place, **more)
 
 
 def _handle(

@@ -46,6 +46,7 @@ class _Rules:
         rules = parts["model"].get("merges", ())
         pairs = (rule.split(" ") if isinstance(rule, str) else rule for rule in rules)
         self.rank: dict[tuple[str, str], int] = {(left, right): at for at, (left, right) in enumerate(pairs, 1)}
+        self._letters = BYTE_OF.keys() & parts["model"]["vocab"].keys()
         # The same tokenizer without its vocabulary splits as before, and takes no time to read.
         bare = {"type": "BPE", "vocab": {}, "merges": []}
         self._splitter = tokenizers.Tokenizer.from_str(
@@ -53,10 +54,15 @@ class _Rules:
         )
 
     def split(self, text: str) -> list[list[str]]:
-        """The words of a text, each as letters that stand for its bytes; merges never cross from one to the next."""
+        """The words of a text, each as letters that stand for its bytes; merges never cross from one to the next.
+
+        A byte that the vocabulary does not have (0xF1 in SmolLM2's, which no common character needs) is left out, as
+        the tokenizer's own library leaves it out.
+        """
         if self._splitter.normalizer:
             text = self._splitter.normalizer.normalize_str(text)
-        return [list(word) for word, _ in self._splitter.pre_tokenizer.pre_tokenize_str(text)]
+        words = self._splitter.pre_tokenizer.pre_tokenize_str(text)
+        return [[letter for letter in word if letter in self._letters] for word, _ in words]
 
 
 _known: WeakKeyDictionary[Tokenizer, _Rules] = WeakKeyDictionary()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from oracle import FLOATS, agree, numbers, wide
 
 from factory import InvalidPointer, ShapeError
-from factory.device import _plan_gemm
 from factory.layout import Layout
 from factory.problem import GemmProblem
+from factory.requests import plan_gemm
 
 many = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -284,7 +284,7 @@ def test_sizes_beyond_what_rocblas_can_count_are_refused():
     far = Layout.of((2, 3), (2**31, 1), one)  # two rows of a very wide matrix
     for a, b in ((wide_row, tall), (tall, small), (small, wide_row), (far, Layout.of_packed((3, 1), one))):
         with pytest.raises(ShapeError) as caught:
-            _plan_gemm(a, b, False, False, None)
+            plan_gemm(a, b, False, False, None)
         assert caught.value.key == "overflow" and "2,147,483,647" in caught.value.text.ja
 
 
