@@ -91,7 +91,7 @@ def _share(share: float) -> str:
 
 
 def _fit_svg(fits: list[Fit]) -> str:
-    top, high, left, room = 56, 44, 200, 250
+    top, high, left, room = 56, 44, 190, 230
     height = top + high * len(fits) + 8
     drawn = [
         box(0, 0, 760, height, "#f6f8fa", 12),

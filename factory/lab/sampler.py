@@ -37,8 +37,8 @@ OFF = Text("なし", "off")
 PROMPT = Text("書き出し:", "Prompt:")
 WRITE = Text("英語で書き出しを書いて、Enter を押してください。", "Write the start of a sentence and press Enter.")
 TEMPERATURE = Text("温度:", "temperature:")
-TOP_K = Text("top-k(上から何個):", "top-k (how many):")
-TOP_P = Text("top-p(確率の合計):", "top-p (sum of chances):")
+TOP_K = Text("top-k(個数):", "top-k (how many):")
+TOP_P = Text("top-p(合計):", "top-p (sum):")
 EMPTY = Text("書き出しが空です。何か書いてみましょう。", "The prompt is empty: write something.")
 TOO_LONG = Text(
     "この欄では {most} トークンまでです(いまは {got})。短くしてみましょう。",
@@ -154,7 +154,7 @@ def prompt_line(text: str) -> widgets.Text:
     return own
 
 
-_STYLE = {"description_width": "11em"}
+_STYLE = {"description_width": "initial"}  # no label is cut, in whichever language
 _LAYOUT = {"width": "min(36em, 100%)"}
 
 

@@ -125,7 +125,7 @@ def _cell(model: LanguageModel, x: float, y: float, token: int, chance: float, t
 
 def step_box(model: LanguageModel, prompt: str, max_tokens: int = 6) -> widgets.Widget:
     """The learner's own prompt, a temperature and a seed, and the text that grows from them."""
-    seed = widgets.IntSlider(1, 1, 10, continuous_update=False, style={"description_width": "11em"})
+    seed = widgets.IntSlider(1, 1, 10, continuous_update=False, style={"description_width": "initial"})
     seed.layout.width = "min(36em, 100%)"
     bind(seed, description=SEED)
     temperature = temperature_slider()

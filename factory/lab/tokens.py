@@ -160,7 +160,7 @@ def _room(text: str, size: float) -> float:
 
 def token_box(tokenizer: Tokenizer, text: str = "Hello, world! こんにちは、世界!") -> widgets.Widget:
     """A line for the learner's own text, with its tokens below; they follow every letter."""
-    own = widgets.Text(text, layout={"width": "min(40em, 100%)"})
+    own = widgets.Text(text, style={"description_width": "initial"}, layout={"width": "min(40em, 100%)"})
     bind(own, description=LINE, placeholder=WRITE)
     return live(lambda text: token_picture(tokenizer, text), text=own)
 
@@ -205,8 +205,8 @@ def _end(step: Merge) -> float:
     return 124 + sum(_room(label(piece), 15) + 19 for piece in step.pieces) + 9 * len(step.words)
 
 
-def merge_box(tokenizer: Tokenizer, text: str = " Japan") -> widgets.Widget:
+def merge_box(tokenizer: Tokenizer, text: str = " Tokyo Tower") -> widgets.Widget:
     """A line for the learner's own word, with the merges that make its tokens."""
-    own = widgets.Text(text, layout={"width": "min(24em, 100%)"})
+    own = widgets.Text(text, style={"description_width": "initial"}, layout={"width": "min(24em, 100%)"})
     bind(own, description=WORD, placeholder=WRITE)
     return live(lambda text: merge_picture(tokenizer, text), text=own)
