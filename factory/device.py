@@ -484,11 +484,4 @@ class Device:
         return self._out(call, out, x.shape, x.dtype, *(array for array in (x, *others) if not out.same(array)))
 
     def _choose(self, problem: ConvolutionProblem) -> Solution:
-        found = self.find(problem)
-        if not found:
-            ja, en = (
-                "; ".join(f"{solver}: {getattr(reason, code)}" for solver, reason in found.dropped.items())
-                for code in ("ja", "en")
-            )
-            raise Unsupported("no_solver", reasons=Text(ja, en))
-        return self._best.setdefault(problem, found[0])
+        return self._best.setdefault(problem, self.find(problem).best)

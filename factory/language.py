@@ -90,3 +90,8 @@ class Text(NamedTuple):
             for code, sentence in zip(("ja", "en"), self, strict=True)
         ]
         return Text(*filled)
+
+
+def at_least(least: int) -> Text:
+    """ "3 or more", for errors about numbers that are too small."""
+    return Text(f"{least} 以上の数", f"{least} or more")

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Protocol
 
 from factory.errors import DoubleFree, InvalidPointer, OutOfDeviceMemory, ShapeError, UseAfterFree
-from factory.language import Text
+from factory.language import Text, at_least
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 _GONE_KEPT = 10_000  # freed allocations remembered, so that a stale pointer can be named
@@ -237,7 +237,7 @@ class Memory:
     @limit.setter
     def limit(self, nbytes: float) -> None:
         if not isinstance(nbytes, Real) or not nbytes >= 0:
-            raise ShapeError("number", call="memory.limit", name="limit", want=">= 0", got=repr(nbytes))
+            raise ShapeError("number", call="memory.limit", name="limit", want=at_least(0), got=repr(nbytes))
         self._limit = int(min(nbytes, self._hip.mem_get_info()[1]))
 
     def live(self) -> list[Allocation]:

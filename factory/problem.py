@@ -254,6 +254,17 @@ class Found(Sequence[Solution]):
         self._solutions = tuple(solutions)
         self.dropped = dict(dropped)
 
+    @property
+    def best(self) -> Solution:
+        """The fastest. Raises Unsupported, with the reason of each solver that was dropped, where none is left."""
+        if not self._solutions:
+            reasons = (
+                "; ".join(f"{solver}: {getattr(why, code)}" for solver, why in self.dropped.items())
+                for code in ("ja", "en")
+            )
+            raise Unsupported("no_solver", reasons=Text(*reasons))
+        return self._solutions[0]
+
     def without(self, names: Collection[str], workspace_limit: int | None = None) -> Found:
         """The same without some solvers or algorithms, and without those that need more workspace."""
         dropped = dict(self.dropped)

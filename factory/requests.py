@@ -9,7 +9,7 @@ import numpy as np
 
 from factory.array import DeviceArray
 from factory.errors import ShapeError
-from factory.language import Text
+from factory.language import Text, at_least
 from factory.layout import Layout, Shape
 from factory.problem import (
     DTYPES,
@@ -153,7 +153,7 @@ def check_position(call: str, position: int) -> int:
     except TypeError:
         whole = -1
     if whole < 0 or isinstance(position, bool):
-        raise ShapeError("number", call=call, name="position", want=">= 0", got=repr(position))
+        raise ShapeError("number", call=call, name="position", want=at_least(0), got=repr(position))
     return whole
 
 

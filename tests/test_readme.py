@@ -43,7 +43,12 @@ def test_twins_have_the_same_headings_lists_tables_and_code_in_the_same_order() 
 def test_twins_have_the_same_numbers_names_and_links() -> None:
     words = {"one": "1", "two": "2", "three": "3", "five": "5", "six": "6"}
     spelled = re.compile(rf"\b({'|'.join(words)})\b", re.IGNORECASE)
-    for pattern in (r"\d+(?:\.\d+)?(?:e-\d+)?", r"`[^`]+`", r"\]\((?!README|docs/floor)([^)]+)\)", r"\bApache 2\.0|\bMIT\b"):
+    for pattern in (
+        r"\d+(?:\.\d+)?(?:e-\d+)?",
+        r"`[^`]+`",
+        r"\]\((?!README|docs/floor)([^)]+)\)",
+        r"\bApache 2\.0|\bMIT\b",
+    ):
         english, japanese = (set(re.findall(pattern, prose(read(name)))) for name in (ENGLISH, JAPANESE))
         told = {words[word.lower()] for word in spelled.findall(prose(read(ENGLISH)))}
         assert english <= japanese and japanese - english <= told, pattern

@@ -56,7 +56,7 @@ def photo_box(classifier: ImageClassifier) -> widgets.Widget:
     chosen = widgets.Dropdown()
     bind(chosen, description=PHOTO, options=[(NAMES.get(name, name), name) for name in PHOTOS])
     chosen.value = "cat"
-    own = widgets.FileUpload(accept="image/*", multiple=False)
+    own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "max-content"})
     bind(own, description=OWN)
 
     def guesses(name: str, upload: Any) -> Picture:

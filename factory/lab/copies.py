@@ -9,7 +9,7 @@ import numpy as np
 
 from factory.device import Device
 from factory.lab.figures import Picture, picture
-from factory.lab.floor import WORDS
+from factory.lab.gauges import SIMULATED
 from factory.lab.machines import COLOURS
 from factory.lab.svg import PAPER, QUIET, box, duration, pair, quantity, word
 from factory.lab.svg import picture as drawing
@@ -76,7 +76,7 @@ def copy_costs(device: Device, arrays: Mapping[Text | str, np.ndarray]) -> Pictu
     said = [SAYS.format(name=name, **words) for name, words in told.items()]
     note = FASTEST.format(tries=TRIES)
     if device.wing == "simulator":
-        note = Text(note.ja + WORDS["simulator"].ja, f"{note.en} {WORDS['simulator'].en}")
+        note = Text(note.ja + SIMULATED.ja, f"{note.en} {SIMULATED.en}")
     return picture(
         _rows(costs),
         TITLE,

@@ -20,8 +20,8 @@ _SIZE = 4  # bytes of a float32
 
 TITLE = Text("層を増やすと、時間とメモリはどう増える?", "More layers: what becomes of time and memory?")
 SAYS = Text(
-    "{tokens} トークンを通した時間は、{points}。重みのメモリは、{memory}。どちらもまっすぐ増える。",
-    "Time for {tokens} tokens: {points}. Memory of the weights: {memory}. Both grow in a straight line.",
+    "層の数ごとの時間(トークン {tokens} 個): {times}。重みのメモリ: {memory}。",
+    "Time by the number of layers (tokens: {tokens}): {times}. Memory of the weights: {memory}.",
 )
 UNITS = Text("時間は ms、メモリは MB(100 万バイト)", "time in ms, memory in MB (1 million bytes)")
 LAYERS = Text("層の数", "layers")
@@ -131,10 +131,19 @@ def growth_plot(costs: LayerCosts) -> Picture:
         return made
 
     shown = sorted({1, *(max(costs.layers * part // 4, 1) for part in (1, 2, 3, 4))})
-    points, sizes = (
-        Text(", ".join(f"{k} 層 {values[k - 1]:.3g} {unit}" for k in shown),
-             ", ".join(f"{k} layers {values[k - 1]:.3g} {unit}" for k in shown))
-        for values, unit in ((times, "ms"), (memory, "MB"))
-    )  # fmt: skip
-    said = SAYS.format(tokens=costs.tokens, points=points, memory=sizes)
+    said = SAYS.format(tokens=costs.tokens, times=_listed(shown, times, "ms"), memory=_listed(shown, memory, "MB"))
     return picture(draw, TITLE, said, units=UNITS, evidence=("measured", "estimated"), note=NOTE)
+
+
+def _listed(shown: Sequence[int], values: Sequence[float], unit: str) -> Text:
+    """The values at some numbers of layers: "1 layer 2.8 ms, 50 layers 13.4 ms"."""
+    pairs = [(layers_text(k), f"{values[k - 1]:.3g} {unit}") for k in shown]
+    return Text(
+        "、".join(f"{name.ja} {value}" for name, value in pairs),
+        ", ".join(f"{name.en} {value}" for name, value in pairs),
+    )
+
+
+def layers_text(count: int) -> Text:
+    """So many layers, in words."""
+    return Text(f"{count} 層", f"{count} layer{'' if count == 1 else 's'}")

@@ -13,16 +13,16 @@ from factory.lab.plots import figure
 from factory.lab.svg import BLUE, VERMILION
 from factory.language import Text
 
-# MIOpen's mode, its settings, and what the curve is called.
-MODES: tuple[tuple[str, dict[str, float], str], ...] = (
-    ("relu", {}, "relu"),
-    ("clippedrelu", {"alpha": 6.0}, "clippedrelu (ReLU6)"),
-    ("leakyrelu", {"alpha": 0.1}, "leakyrelu 0.1"),
-    ("elu", {"alpha": 1.0}, "elu"),
-    ("logistic", {}, "logistic"),
-    ("tanh", {"alpha": 1.0, "beta": 1.0}, "tanh"),
-    ("softrelu", {}, "softrelu"),
-    ("abs", {}, "abs"),
+# MIOpen's mode, its alpha and beta, and what the curve is called.
+MODES: tuple[tuple[str, float, float, str], ...] = (
+    ("relu", 0.0, 0.0, "relu"),
+    ("clippedrelu", 6.0, 0.0, "clippedrelu (ReLU6)"),
+    ("leakyrelu", 0.1, 0.0, "leakyrelu 0.1"),
+    ("elu", 1.0, 0.0, "elu"),
+    ("logistic", 0.0, 0.0, "logistic"),
+    ("tanh", 1.0, 1.0, "tanh"),
+    ("softrelu", 0.0, 0.0, "softrelu"),
+    ("abs", 0.0, 0.0, "abs"),
 )
 LACKING = ("SiLU", "GELU")
 
@@ -40,8 +40,8 @@ def curves(device: Device, x: np.ndarray) -> dict[str, np.ndarray]:
     """Each function's values at x, float32: MIOpen's by the device; SiLU by two of its calls, GELU by its formula."""
     with device.array(x.astype(np.float32), name="x") as before:
         found = {}
-        for mode, settings, name in MODES:
-            with device.activate(before, mode, **settings) as after:
+        for mode, alpha, beta, name in MODES:
+            with device.activate(before, mode, alpha, beta) as after:
                 found[name] = after.numpy()
         with device.activate(before, "logistic") as gate, device.multiply(before, gate) as after:
             found["SiLU"] = after.numpy()
@@ -67,6 +67,6 @@ def activation_plot(device: Device) -> Picture:
             field.set_ylim(-2.5, 8.5)
         return made
 
-    names = ", ".join(name for _, _, name in MODES)
+    names = ", ".join(name for *_, name in MODES)
     said = SAYS.format(count=len(MODES), names=names, lacking=Text(" と ".join(LACKING), " and ".join(LACKING)))
     return picture(draw, TITLE, said, units=UNITS, evidence="measured")

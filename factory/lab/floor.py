@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from factory.lab import gauges, machines
 from factory.lab.figures import Picture, display_picture
 from factory.lab.figures import picture as figure
-from factory.lab.gauges import Share, shares
+from factory.lab.gauges import Share, shares, simulated
 from factory.lab.machines import COLOURS, DARK, STEEL
 from factory.lab.svg import (
     BLUE,
@@ -43,10 +43,6 @@ MOTION = (
 
 WORDS = {
     "title": Text("工場の流れ", "The factory floor"),
-    "simulator": Text(
-        "時間は、このコンピューターで動くシミュレーターのものです。GPU の時間ではありません。",
-        "Times are of the simulator on this computer, not of a GPU.",
-    ),
     "input": Text("入力", "Input"),
     "output": Text("出力", "Output"),
     "memory": Text("GPU メモリ", "GPU memory"),
@@ -91,9 +87,12 @@ def floor(timeline: Timeline, goes_in: str = "", comes_out: str = "") -> str:
 def floor_picture(source: Device | Timeline, goes_in: str = "", comes_out: str = "") -> Picture:
     """The factory floor of a device, or of a timeline alone, as a figure with its text alternative."""
     timeline = source if isinstance(source, Timeline) else source.timeline
-    note = None if isinstance(source, Timeline) or source.wing != "simulator" else WORDS["simulator"]
     return figure(
-        floor(timeline, goes_in, comes_out), WORDS["title"], describe(timeline), evidence="measured", note=note
+        floor(timeline, goes_in, comes_out),
+        WORDS["title"],
+        describe(timeline),
+        evidence="measured",
+        note=simulated(source),
     )
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING
 
 from factory.lab.machines import GLASS, SHADE, STEEL
 from factory.lab.svg import INK, PAPER, QUIET, YELLOW, box, disc, duration, line, pair, percent, quantity, word
 from factory.language import Text
 from factory.timeline import Timeline
+
+if TYPE_CHECKING:
+    from factory.device import Device
 
 JOBS = {
     "HIP": Text("工場の管理者", "the factory manager"),
@@ -18,6 +22,10 @@ JOBS = {
 }
 RESTING = Text("お休み中", "resting")
 TOTAL = Text("合計", "total")
+SIMULATED = Text(
+    "時間は、このコンピューターで動くシミュレーターのものです。GPU の時間ではありません。",
+    "Times are of the simulator on this computer, not of a GPU.",
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,11 @@ def shares(timeline: Timeline) -> dict[str, Share]:
         )
         for station, total in totals.items()
     }
+
+
+def simulated(source: Device | Timeline) -> Text | None:
+    """What must stand beside the times of a simulator; None beside those of a GPU, or of a timeline alone."""
+    return None if isinstance(source, Timeline) or source.wing != "simulator" else SIMULATED
 
 
 def plate(station: str, x: float, y: float, width: float, height: float) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from factory.lab.figures import Html, Picture, both, mark, picture
-from factory.lab.gauges import JOBS, shares
+from factory.lab.gauges import JOBS, shares, simulated
 from factory.lab.machines import COLOURS
 from factory.lab.svg import PAPER, QUIET, box, duration, pair, percent, quantity, word
 from factory.lab.svg import picture as drawing
 from factory.language import Text
 from factory.timeline import STATIONS, Timeline
 
+if TYPE_CHECKING:
+    from factory.device import Device
+
 HEADS = (
     Text("番号", "no."),
-    Text("手順", "step"),
+    Text("ステップ", "step"),
     Text("層", "layer"),
     Text("持ち場", "station"),
     Text("命令", "command"),
@@ -67,8 +71,9 @@ def _cell(inside: str, side: str = "left") -> str:
     return f'<td style="text-align:{side}">{inside}</td>'
 
 
-def station_bars(timeline: Timeline, by: str = "time") -> Picture:
-    """Bars of each station's "time", "calls" or "bytes", with their numbers."""
+def station_bars(source: Device | Timeline, by: str = "time") -> Picture:
+    """Bars of each station's "time", "calls" or "bytes", with their numbers, for a device or a timeline alone."""
+    timeline = source if isinstance(source, Timeline) else source.timeline
     if by not in BY:
         raise ValueError(f"by={by!r} is none of {', '.join(BY)}")
     rows, said = [], []
@@ -96,4 +101,5 @@ def station_bars(timeline: Timeline, by: str = "time") -> Picture:
         what,
         listed,
         evidence="measured" if by == "time" else (),
+        note=simulated(source) if by == "time" else None,
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from factory.array import DeviceArray
 from factory.errors import ModelError, ShapeError
-from factory.lab.costs import LayerCosts, measure_layers
+from factory.lab.costs import LayerCosts, layers_text, measure_layers
 from factory.lab.figures import Picture, picture
 from factory.lab.sampler import percent, prompt_ids, prompt_line
 from factory.lab.svg import BLUE, INK, ORANGE, PAPER, QUIET, SKY, box, duration, line, pair, quantity, word, wrapped
@@ -43,15 +43,14 @@ HEADS = (
 )
 AT = Text("{k} 層まで通したときの、次の言葉", "The next word after {k} of {layers} layers")
 AT_SAY = Text(
-    "{k} 層まで: {guesses}。「{wanted}」は {chance}、{rank:,} 位。時間 {time}、重み {weights}、KV キャッシュ {cache}。",
-    "After {k} layers: {guesses}. 「{wanted}」 {chance}, rank {rank:,}. Time {time}, weights {weights}, KV cache {cache}.",
+    "{count}まで: {guesses}。「{wanted}」は {chance}、{rank:,} 位。時間 {time}、重み {weights}、KV キャッシュ {cache}。",
+    "After {count}: {guesses}. 「{wanted}」 {chance}, rank {rank:,}. Time {time}, weights {weights}, KV cache {cache}.",
 )
 AT_UNITS = Text("確率(%)、時間、バイト", "probability (%), time, bytes")
 NOTE = Text(
     "● は確率と時間(このコンピューターのシミュレーター。GPU の時間ではありません)、◇ は形から計算したメモリです。",
     "● are chances and time (the simulator on this computer, not a GPU), ◇ is memory, computed from the shapes.",
 )
-DEPTH = Text("{k} 層", "{k} layers")
 BEST = Text("この深さの答え", "what this depth says")
 WANTED = Text("「{wanted}」", "「{wanted}」")
 RANK = Text("{rank:,} 位({all:,} 個のうち)", "rank {rank:,} of {all:,}")
@@ -155,10 +154,11 @@ def _rows(lens: Lens) -> str:
         y, (name, share) = top + high * row, guess[0]
         first = rank == 1
         parts += [
-            box(66, y, 312, high - 2, ORANGE if first else GROOVE, 3, opacity=0.35 if first else 0.55),
+            box(66, y, 312, high - 2, GROOVE, 3, opacity=0.5),
+            box(66, y, max(312 * share, 1.5), high - 2, ORANGE if first else SKY, 3, opacity=0.55),
             word(str(row + 1), 52, y + 15, 13, "end"),
             word(_cut(name, 12), 76, y + 15, 14, "start", font_weight=700 if first else 400),
-            word(percent(share), 370, y + 15, 12, "end", QUIET),
+            word(percent(share), 370, y + 15, 12, "end"),
             box(392, y + 2, room, high - 6, GROOVE, 3),
             box(392, y + 2, max(room * chance, 1.5), high - 6, BLUE, 3),
             word(percent(chance), 632, y + 15, 12.5, "start", font_weight=700 if first else 400),
@@ -173,7 +173,7 @@ def depth_picture(lens: Lens, layers: int) -> Picture:
         raise ShapeError("number", call="depth_picture", name="layers", want=f"1..{lens.layers}", got=layers)
     costs, at = lens.costs, layers - 1
     said = AT_SAY.format(
-        k=layers, guesses=", ".join(f"{name} {percent(share)}" for name, share in lens.guesses[at]),
+        count=layers_text(layers), guesses=", ".join(f"{name} {percent(share)}" for name, share in lens.guesses[at]),
         wanted=lens.wanted, chance=percent(lens.chances[at]), rank=lens.ranks[at],
         time=duration(costs.milliseconds(layers)), weights=quantity(costs.weights(layers), "B"),
         cache=quantity(costs.cache(layers), "B"),
@@ -185,7 +185,7 @@ def depth_picture(lens: Lens, layers: int) -> Picture:
 def _at(lens: Lens, layers: int) -> str:
     costs, at, parts = lens.costs, layers - 1, [box(0, 0, 780, 372, PAPER, 12)]
     parts += tower(20, 24, 96, 300, lens.layers, layers)
-    parts.append(pair(DEPTH.format(k=layers), 68, 350, 16, font_weight=800))
+    parts.append(pair(layers_text(layers), 68, 350, 16, font_weight=800))
     parts.append(pair(BEST, 146, 30, 13, "start", QUIET, font_weight=700))
     for row, (name, share) in enumerate(lens.guesses[at]):
         y = 44 + 32 * row
@@ -199,9 +199,9 @@ def _at(lens: Lens, layers: int) -> str:
     y = 218
     parts += [
         pair(WANTED.format(wanted=_cut(lens.wanted, 9)), 146, y + 16, 15, "start", font_weight=700),
-        box(304, y, 240, 22, GROOVE, 4),
-        box(304, y, max(240 * lens.chances[at], 1.5), 22, ORANGE, 4),
-        word(percent(lens.chances[at]), 556, y + 16, 15, "start", font_weight=700),
+        box(304, y, 190, 22, GROOVE, 4),
+        box(304, y, max(190 * lens.chances[at], 1.5), 22, ORANGE, 4),
+        word(percent(lens.chances[at]), 506, y + 16, 15, "start", font_weight=700),
         pair(RANK.format(rank=lens.ranks[at], all=lens.vocabulary), 764, y + 16, 13, "end", QUIET),
         line(f"M146 {y + 36} H764", GROOVE, 2),
     ]
@@ -210,10 +210,10 @@ def _at(lens: Lens, layers: int) -> str:
         (WEIGHTS, costs.weights(layers), costs.weights(lens.layers), _bytes),
         (CACHE.format(tokens=costs.tokens), costs.cache(layers), costs.cache(lens.layers), _bytes),
     )
-    for row, (name, amount, whole, written) in enumerate(rows):
+    for row, (what, amount, whole, written) in enumerate(rows):
         y = 268 + 34 * row
         parts += [
-            pair(name, 146, y + 15, 13, "start"),
+            pair(what, 146, y + 15, 13, "start"),
             box(360, y, 184, 20, GROOVE, 4),
             box(360, y, max(184 * amount / whole, 1.5), 20, INK, 4, opacity=0.7),
             word(written(amount), 556, y + 15, 15, "start", font_weight=700),

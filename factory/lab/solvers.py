@@ -114,7 +114,7 @@ def _race_svg(everyone: Sequence[Solution], left: set[str]) -> str:
         if not runs:
             parts += [
                 line(f"M14 {y + 11} H{26 + 8.6 * len(one.solver):.0f}", QUIET, 1.5),
-                pair(AWAY, _LEFT + 8, y + 22, 12, "start", QUIET),
+                pair(AWAY, _LEFT + length + 8, y + 22, 12, "start", QUIET),
             ]
         elif leads:
             sign = FIRST if row == 0 else STEPS_IN
@@ -191,7 +191,10 @@ def algorithm_table() -> Html:
         told.append(f"{gpu.arch} ({gpu.name}): {listed}")
     shown = {sign for row in rows for sign in "○△□×" if sign in row}
     legend = [(sign, words) for sign, _, words in SIGNS.values() if sign in shown]
-    key = Text(*(", ".join(f"{sign} {getattr(words, code)}" for sign, words in legend) for code in ("ja", "en")))
+    key = Text(
+        "、".join(f"{sign} {words.ja}" for sign, words in legend),
+        ", ".join(f"{sign} {words.en}" for sign, words in legend),
+    )
     caption = Text(f"{key.ja}。{SOURCE.ja}", f"{key.en}. {SOURCE.en}")
     return Html(
         f'<table><caption style="text-align:left;caption-side:bottom">{both(caption)}</caption>'

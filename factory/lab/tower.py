@@ -8,7 +8,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from factory.errors import ShapeError
-from factory.lab.costs import LayerCosts
+from factory.lab.costs import LayerCosts, layers_text
 from factory.lab.figures import Picture, picture
 from factory.lab.lens import GROOVE, NOTE, tower
 from factory.lab.svg import INK, PAPER, QUIET, box, duration, pair, quantity, word
@@ -22,17 +22,16 @@ MOST = 200
 CACHED = 1000  # tokens of the KV cache that the picture counts
 WIDTH, HEAD, KEY_VALUE_HEADS, FEED_FORWARD = 192, 32, 2, 512
 
-TITLE = Text("{k} 層の塔", "A tower of {k} layers")
+TITLE = Text("{count}の塔", "A tower of {count}")
 SAYS = Text(
-    "{k} 層の塔。トークン 1 個の時間 {time}、重み {weights}、KV キャッシュ({tokens:,} トークンぶん){cache}。",
-    "A tower of {k} layers: {time} for a single token, weights of {weights}, a KV cache of {cache} for {tokens:,} tokens.",
+    "{count}の塔。トークン 1 個の時間 {time}、重み {weights}、KV キャッシュ({tokens:,} トークンぶん){cache}。",
+    "A tower of {count}: {time} for a single token, weights of {weights}, a KV cache of {cache} for {tokens:,} tokens.",
 )
 UNITS = Text("時間、バイト", "time, bytes")
 ONE_TOKEN = Text("トークン 1 個の時間 ●", "time for one token ●")
 WEIGHTS = Text("重み ◇", "weights ◇")
 CACHE = Text("KV キャッシュ ◇({tokens:,} トークンぶん)", "KV cache ◇ (for {tokens:,} tokens)")
 LAYERS = Text("層の数:", "Layers:")
-FLOORS = Text("{k} 層", "{k} layers")
 
 
 class _RandomWeights(Mapping[str, np.ndarray]):
@@ -78,12 +77,12 @@ def tower_picture(costs: LayerCosts, layers: int) -> Picture:
     if not 1 <= layers <= costs.layers:
         raise ShapeError("number", call="tower_picture", name="layers", want=f"1..{costs.layers}", got=layers)
     said = SAYS.format(
-        k=layers, time=duration(costs.milliseconds(layers)), weights=quantity(costs.weights(layers), "B"),
+        count=layers_text(layers), time=duration(costs.milliseconds(layers)), weights=quantity(costs.weights(layers), "B"),
         cache=quantity(costs.cache(layers, CACHED), "B"), tokens=CACHED,
     )  # fmt: skip
     return picture(
         _tower_svg(costs, layers),
-        TITLE.format(k=layers),
+        TITLE.format(count=layers_text(layers)),
         said,
         units=UNITS,
         evidence=("measured", "estimated"),
@@ -93,7 +92,7 @@ def tower_picture(costs: LayerCosts, layers: int) -> Picture:
 
 def _tower_svg(costs: LayerCosts, layers: int) -> str:
     parts = [box(0, 0, 780, 330, PAPER, 12), *tower(28, 16, 96, 270, costs.layers, layers)]
-    parts.append(pair(FLOORS.format(k=layers), 76, 310, 16, font_weight=800))
+    parts.append(pair(layers_text(layers), 76, 310, 16, font_weight=800))
     rows = (
         (ONE_TOKEN, costs.milliseconds(layers), costs.milliseconds(costs.layers), duration),
         (WEIGHTS, costs.weights(layers), costs.weights(costs.layers), _bytes),

@@ -93,17 +93,17 @@ def window_picture(image: Numbers, filter: Numbers, place: int = 1) -> Picture:
     return picture(_window_svg(x, w, answers, row, column), TITLE, said, units=UNITS)
 
 
-def window_box(image: Numbers, filter: Numbers) -> widgets.Widget:
-    """A slider that moves the window from place to place."""
+def window_box(image: Numbers, filter: Numbers, place: int = 1) -> widgets.Widget:
+    """A slider that moves the window from place to place, starting at one of them."""
     answers = slide(image, filter)
-    slider = widgets.IntSlider(1, 1, answers.size, style={"description_width": "11em"})
+    slider = widgets.IntSlider(place, 1, answers.size, style={"description_width": "11em"})
     slider.layout.width = "min(36em, 100%)"
     bind(slider, description=PLACE)
     return live(lambda place: window_picture(image, filter, place), place=slider)
 
 
-def _short(number: float) -> str:
-    return f"{number:.6g}"
+def _short(number: float, digits: int = 6) -> str:
+    return f"{number:.{digits}g}"
 
 
 def _added(numbers: Sequence[str]) -> str:
@@ -140,20 +140,20 @@ def _window_svg(x: np.ndarray, w: np.ndarray, answers: np.ndarray, row: int, col
         total = _short(float((x[row + r, column : column + columns] * w[r]).sum()))
         sums.append(total)
         parts += [
-            word(" + ".join(products) + " =", 420, y, 16, "end"),
-            word(total, 500, y, 16, "end", font_weight=700),
+            word(" + ".join(products) + " =", 560, y, 16, "end"),
+            word(total, 650, y, 16, "end", font_weight=700),
         ]
         y += 26
     parts += [
-        line(f"M180 {y - 16:.1f} H500", QUIET, 1.5),
-        word(_added(sums) + " =", 420, y + 6, 17, "end"),
-        word(_short(answers[row, column]), 500, y + 6, 19, "end", BLUE, font_weight=800),
+        line(f"M300 {y - 16:.1f} H650", QUIET, 1.5),
+        word(_added(sums) + " =", 560, y + 6, 17, "end"),
+        word(_short(answers[row, column]), 650, y + 6, 19, "end", BLUE, font_weight=800),
     ]
     return drawing(800, y + 22, box(0, 0, 800, y + 22, PAPER, 12), *parts)
 
 
 def _bracketed(number: float) -> str:
-    return f"({_short(number)})" if number < 0 else _short(number)
+    return f"({_short(number, 3)})" if number < 0 else _short(number, 3)
 
 
 def _cells(
@@ -169,8 +169,8 @@ def _cells(
             box(left, top, wide, high, f"#{level:02x}{level:02x}{level:02x}", stroke="#c3ccd5", stroke_width=1)
         )
         if shown is None or index < shown:
-            ink = INK if level > 120 else PAPER
-            text = _short(float(number))
+            ink = INK if level > 128 else PAPER
+            text = _short(float(number), 6 if shown else 4)
             size = min(16.0, 1.5 * wide / max(len(text), 2), 0.5 * high)
             parts.append(word(text, left + wide / 2, top + high / 2 + size * 0.36, size, fill=ink))
     return parts

@@ -16,6 +16,7 @@ import numpy as np
 from factory.array import DeviceArray
 from factory.device import Device
 from factory.errors import ModelError, ShapeError
+from factory.language import at_least
 from factory.models.checkpoint import Checkpoint, LlamaConfig
 from factory.models.sampling import check_sampling, choose
 from factory.models.tokenizer import Tokenizer
@@ -122,7 +123,7 @@ class LanguageModel:
         depth = self._depth(layers)
         check_sampling(temperature, top_k, top_p)
         if not isinstance(max_tokens, int) or max_tokens < 1:
-            raise ShapeError("number", call="generate", name="max_tokens", want=">= 1", got=max_tokens)
+            raise ShapeError("number", call="generate", name="max_tokens", want=at_least(1), got=max_tokens)
         ends = frozenset(self.tokenizer.stop_ids if stop is None else stop)
         random = np.random.default_rng(seed)
 

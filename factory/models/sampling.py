@@ -7,9 +7,8 @@ from math import isfinite
 import numpy as np
 
 from factory.errors import ModelError, ShapeError
-from factory.language import Text
+from factory.language import Text, at_least
 
-_FROM_0 = Text("0 以上の数", "0 or more")
 _FROM_1 = Text("1 以上の整数", "a whole number, 1 or more")
 _SHARE = Text("0 より大きく 1 以下の数", "over 0 and at most 1")
 
@@ -60,7 +59,7 @@ def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -
     """Raise ShapeError for a temperature below 0, a top_k below 1 or a top_p outside 0..1."""
     call = "generate"
     if not (isinstance(temperature, (int, float)) and isfinite(temperature) and temperature >= 0):
-        raise ShapeError("number", call=call, name="temperature", want=_FROM_0, got=temperature)
+        raise ShapeError("number", call=call, name="temperature", want=at_least(0), got=temperature)
     if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
         raise ShapeError("number", call=call, name="top_k", want=_FROM_1, got=top_k)
     if top_p is not None and not 0 < top_p <= 1:

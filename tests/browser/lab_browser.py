@@ -187,11 +187,20 @@ class LabPage:
     def run_all(self, timeout: int = 300_000) -> LabPage:
         """Run every cell, and wait for the last."""
         self.page.set_default_timeout(timeout)
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        # What was stored goes first: then a cell has a number only once it has run, and an idle moment means nothing.
+        self.page.evaluate(
+            """async () => { await window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs');
+                await window.jupyterapp.commands.execute('notebook:run-all-cells') }"""
+        )
+        # An error that no tag expects ends the run, and the cells after it keep no number.
         self.page.wait_for_function(
             """() => { const panel = window.jupyterapp.shell.currentWidget;
-                return panel.sessionContext.session.kernel.status === 'idle' &&
-                    !panel.content.widgets.some(cell => cell.promptNode?.textContent?.includes('[*]')) }"""
+                const cells = panel.content.widgets.map(cell => cell.model)
+                    .filter(cell => cell.type === 'code' && cell.sharedModel.source.trim());
+                return panel.sessionContext.session.kernel.status === 'idle' && (
+                    cells.every(cell => cell.executionCount !== null) ||
+                    cells.some(cell => !(cell.getMetadata('tags') || []).includes('raises-exception') &&
+                        cell.sharedModel.outputs.some(output => output.output_type === 'error'))) }"""
         )
         self.page.set_default_timeout(60_000)
         return self
