@@ -258,11 +258,9 @@ class Found(Sequence[Solution]):
     def best(self) -> Solution:
         """The fastest. Raises Unsupported, with the reason of each solver that was dropped, where none is left."""
         if not self._solutions:
-            reasons = (
-                "; ".join(f"{solver}: {getattr(why, code)}" for solver, why in self.dropped.items())
-                for code in ("ja", "en")
-            )
-            raise Unsupported("no_solver", reasons=Text(*reasons))
+            ja = "".join(f"{solver}: {why.ja}" for solver, why in self.dropped.items())
+            en = " ".join(f"{solver}: {why.en}" for solver, why in self.dropped.items())
+            raise Unsupported("no_solver", reasons=Text(ja, en))
         return self._solutions[0]
 
     def without(self, names: Collection[str], workspace_limit: int | None = None) -> Found:

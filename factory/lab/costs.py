@@ -28,8 +28,8 @@ LAYERS = Text("層の数", "layers")
 TIME = Text("時間 (ms)", "time (ms)")
 MEMORY = Text("重みのメモリ (MB)", "memory of the weights (MB)")
 NOTE = Text(
-    "● は時間(このコンピューターのシミュレーター。GPU の時間ではありません)、◇ は形から計算したメモリです。",
-    "● is the time (the simulator on this computer, not a GPU), ◇ the memory, computed from the shapes.",
+    "● は、ここで測った時間です(シミュレーターの時間は、GPU の時間ではありません)。◇ は、形から計算したメモリです。",
+    "● is the time taken here (a simulator's times are not a GPU's), ◇ is memory, computed from the shapes.",
 )
 
 

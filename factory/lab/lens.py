@@ -37,7 +37,7 @@ NEVER = Text("どこでもない(0)", "0, that is, nowhere")
 UNITS = Text("確率(%)、{all:,} 個のトークンの中の順位", "probability (%), rank among {all:,} tokens")
 HEADS = (
     Text("層", "layer"),
-    Text("1 位の言葉", "best guess"),
+    Text("いちばんの候補", "best guess"),
     Text("「{wanted}」の確率", "chance of 「{wanted}」"),
     Text("順位", "rank"),
 )
@@ -48,8 +48,8 @@ AT_SAY = Text(
 )
 AT_UNITS = Text("確率(%)、時間、バイト", "probability (%), time, bytes")
 NOTE = Text(
-    "● は確率と時間(このコンピューターのシミュレーター。GPU の時間ではありません)、◇ は形から計算したメモリです。",
-    "● are chances and time (the simulator on this computer, not a GPU), ◇ is memory, computed from the shapes.",
+    "● は、ここで測った確率と時間です(シミュレーターの時間は、GPU の時間ではありません)。◇ は、形から計算したメモリです。",
+    "● are chances and time taken here (a simulator's times are not a GPU's), ◇ is memory, computed from the shapes.",
 )
 BEST = Text("この深さの答え", "what this depth says")
 WANTED = Text("「{wanted}」", "「{wanted}」")
@@ -60,7 +60,7 @@ CACHE = Text("KV キャッシュ ◇({tokens} トークン)", "KV cache ◇ ({to
 OF_ALL = Text("{layers} 層で {whole}", "{whole} at {layers}")
 LAYERS = Text("層の数:", "Layers:")
 FOLLOW = Text("追いかける言葉:", "Word to follow:")
-FOLLOW_WRITE = Text("空なら、最後の層の 1 位", "left empty: the last layer's best")
+FOLLOW_WRITE = Text("空なら、最後の層のいちばんの候補", "left empty: the last layer's best")
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ def _rows(lens: Lens) -> str:
         y, (name, share) = top + high * row, guess[0]
         first = rank == 1
         parts += [
-            box(66, y, 312, high - 2, GROOVE, 3, opacity=0.5),
-            box(66, y, max(312 * share, 1.5), high - 2, ORANGE if first else SKY, 3, opacity=0.55),
+            box(66, y, 246, high - 2, GROOVE, 3, opacity=0.5),
+            box(66, y, max(246 * share, 1.5), high - 2, ORANGE if first else SKY, 3, opacity=0.55),
             word(str(row + 1), 52, y + 15, 13, "end"),
             word(_cut(name, 12), 76, y + 15, 14, "start", font_weight=700 if first else 400),
             word(percent(share), 370, y + 15, 12, "end"),
@@ -254,4 +254,6 @@ def depth_box(model: LanguageModel, prompt: str = "The capital of Japan is", wan
         ids = prompt_ids(model.tokenizer, prompt)
         return ids if isinstance(ids, Text) else depth_picture(lens(prompt, wanted.strip()), layers)
 
-    return live(draw, prompt=prompt_line(prompt), wanted=followed, layers=slider)
+    start = prompt_line(prompt)
+    start.style.description_width = "11em"
+    return live(draw, prompt=start, wanted=followed, layers=slider)

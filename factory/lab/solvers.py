@@ -22,17 +22,17 @@ TITLE = Text("solver の競走", "The race of the solvers")
 HEADS = (
     Text("solver", "solver"),
     Text("時間", "time"),
-    Text("1 位の何倍", "times the fastest"),
+    Text("最速の何倍", "times the fastest"),
     Text("作業用メモリ", "workspace"),
 )
-FIRST = Text("1 位", "winner")
+FIRST = Text("最速", "winner")
 STEPS_IN = Text("代わりに走る", "steps in")
 AWAY = Text("使えない", "closed")
 NOBODY = Text("走れる solver が 1 つも残っていません", "not a single solver is left")
 UNITS = Text("時間、作業用メモリのバイト数", "time; bytes of workspace")
 HERE = Text(
-    "このコンピューターのシミュレーターの時間です。GPU の時間ではありません。途中が切れた棒は、本当はもっと長い棒です。",
-    "Times of the simulator on this computer, not of a GPU. A bar with a gap is longer than it is drawn.",
+    "ここで測った時間です。シミュレーターの時間は、GPU の時間ではありません。途中が切れた棒は、本当はもっと長い棒です。",
+    "Timed here; a simulator's times are not a GPU's. A bar with a gap is longer than it is drawn.",
 )
 RAN = Text("{solver} は {ms}、作業用メモリ {bytes}", "{solver} {ms}, workspace {bytes}")
 CLOSED = Text("使えないもの: {names}", "closed: {names}")
@@ -108,7 +108,7 @@ def _race_svg(everyone: Sequence[Solution], left: set[str]) -> str:
                 stroke=None if runs else QUIET, stroke_dasharray=None if runs else "4 4"),
             _gap(_LEFT + length - 40, y) if times > _LONGEST else "",
             word(duration(one.milliseconds), 534, y + 23, 15, "end", ink, font_weight=700 if runs else 400),
-            word(f"×{times:.2f}" if times < 9.95 else f"×{times:.0f}", 650, y + 23, 14, "end", ink),
+            word("×1" if times == 1 else f"×{times:.2f}" if times < 9.95 else f"×{times:.0f}", 650, y + 23, 14, "end", ink),
             word(quantity(one.workspace, "B"), 764, y + 23, 14, "end", ink),
         ]  # fmt: skip
         if not runs:
@@ -175,7 +175,10 @@ def race_box(device: Device, problem: ConvolutionProblem) -> widgets.Widget:
 
 def algorithm_table() -> Html:
     """Which of MIOpen's forward algorithms each GPU has, for float32 and float16."""
-    head = "".join(f'<th scope="col">{one}</th>' for one in (both(GPU), *ALGORITHMS))
+    head = "".join(
+        f'<th scope="col" style="text-align:{side}">{one}</th>'
+        for one, side in ((both(GPU), "left"), *((name, "center") for name in ALGORITHMS))
+    )
     rows, told = [], []
     for gpu in gpus.GPUS.values():
         signs = [

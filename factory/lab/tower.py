@@ -8,9 +8,9 @@ import ipywidgets as widgets
 import numpy as np
 
 from factory.errors import ShapeError
-from factory.lab.costs import LayerCosts, layers_text
+from factory.lab.costs import NOTE, LayerCosts, layers_text
 from factory.lab.figures import Picture, picture
-from factory.lab.lens import GROOVE, NOTE, tower
+from factory.lab.lens import GROOVE, tower
 from factory.lab.svg import INK, PAPER, QUIET, box, duration, pair, quantity, word
 from factory.lab.svg import picture as drawing
 from factory.lab.switch import bind, live

@@ -38,19 +38,20 @@ SAYS = Text(
     "{sums} = {total}.",
 )
 UNITS = Text("画素の明るさ(0 から 255)", "brightness of a pixel (0 to 255)")
-IMAGE = Text("絵の数", "the image")
+IMAGE = Text("絵(数は明るさ)", "image (brightness)")
 FILTER = Text("フィルター", "filter")
 ANSWERS = Text("答え", "answers")
 PLACE = Text("窓の場所:", "Place of the window:")
 
 CHOICE = Text("フィルター:", "Filter:")
-FILTERED = Text("{name}", "{name}")
 FILTERED_SAY = Text(
     "左は白黒にした写真、右は「{name}」をかけた結果。大きさ {shape}、値は {low:.0f} から {high:.0f} まで。",
     "Left a photo in grey, right what the filter 「{name}」 makes of it; size {shape}, values from {low:.0f} to "
     "{high:.0f}.",
 )
-SIGNED = Text("オレンジは正の数、青は負の数、白は 0 です。", "Orange is above zero, blue is below, white is zero.")
+SIGNED = Text(
+    "オレンジは 0 より大きい数、青は 0 より小さい数、白は 0 です。", "Orange is above 0, blue is below 0, white is 0."
+)
 GREY = Text("0 より小さい数は黒、255 より大きい数は白にしました。", "Under 0 is shown black, over 255 white.")
 
 _SHOWN = 372  # pixels of a photo's width in the drawing
@@ -209,7 +210,7 @@ def filter_picture(device: Device, photo: Path | str | bytes, filter: Numbers | 
     shown = _two_sided(values) if signed else Image.fromarray(values.clip(0, 255).astype(np.uint8))
     said = FILTERED_SAY.format(name=name, shape=values.shape, low=values.min(), high=values.max())
     note = SIGNED if signed else GREY
-    return picture(_beside(Image.fromarray(pixels), shown), FILTERED.format(name=name), said, units=UNITS, note=note)
+    return picture(_beside(Image.fromarray(pixels), shown), name, said, units=UNITS, note=note)
 
 
 def filter_box(device: Device) -> widgets.Widget:
@@ -218,7 +219,7 @@ def filter_box(device: Device) -> widgets.Widget:
     bind(chosen, description=PHOTO, options=[(NAMES.get(name, name), name) for name in PHOTOS])
     bind(which, description=CHOICE, options=[(name, key) for key, (name, _) in FILTERS.items()])
     chosen.value, which.value = "camera", "sobel_x"
-    own = widgets.FileUpload(accept="image/*", multiple=False)
+    own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "auto", "max_width": "16em"})
     bind(own, description=OWN)
 
     def draw(name: str, upload: Any, filter: str) -> Picture:

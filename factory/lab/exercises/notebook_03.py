@@ -36,8 +36,8 @@ EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         "sobel_window",
         Text(
-            "窓の中の数が、3 行とも (30, 30, 80) です。ノートブックの `sobel` をかけると、答えはいくつでしょう。",
-            "Each of the 3 rows in the window is (30, 30, 80). What does the notebook's `sobel` make of it?",
+            "窓の中の数が、3 行とも (30, 30, 80) です。上の sobel をかけると、答えはいくつでしょう。",
+            "Each of the 3 rows in the window is (30, 30, 80). What does the sobel above make of it?",
         ),
         _sobel,
         {
@@ -51,7 +51,7 @@ EXERCISES: tuple[Exercise, ...] = (
                 "それは真ん中の行の答えです。3 行を足してください。", "That is the row in the middle; add up all 3."
             ),
             "no double": Text(
-                "真ん中の行の重みは -2 と 2 です。1 ではありません。",
+                "真ん中の行の重みは -2 と 2 です。-1 と 1 ではありません。",
                 "The row in the middle has the weights -2 and 2, not -1 and 1.",
             ),
             "all added": Text(
