@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-from PIL import Image
+from PIL import Image, ImageOps
 
 from factory.errors import ModelError
 from factory.lab.figures import Html, Picture, both, picture
@@ -77,7 +77,7 @@ def look(classifier: ImageClassifier, photo: Path | str | bytes, top: int = 5) -
 def _preview(photo: Path | str | bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(photo) if isinstance(photo, bytes) else photo) as opened:
-            small = opened.convert("RGB")
+            small = ImageOps.exif_transpose(opened).convert("RGB")
     except OSError as error:
         raise ModelError("image", got="photo", why=type(error).__name__) from None
     small.thumbnail((_PREVIEW, _PREVIEW))

@@ -118,7 +118,9 @@ def feature_box(classifier: ImageClassifier) -> widgets.Widget:
     chosen.value = "cat"
     own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "auto", "max_width": "16em"})
     bind(own, description=OWN)
-    slider = widgets.IntSlider(2, 1, classifier.layers, layout={"width": "min(34em, 100%)"})
+    slider = widgets.IntSlider(
+        2, 1, classifier.layers, layout={"width": "min(34em, 100%)"}, style={"description_width": "initial"}
+    )
     bind(slider, description=LAYER)
 
     def draw(name: str, upload: Any, layer: int) -> Picture:

@@ -59,7 +59,7 @@ WEIGHTS = Text("重み ◇", "weights ◇")
 CACHE = Text("KV キャッシュ ◇({tokens} トークン)", "KV cache ◇ ({tokens} tokens)")
 OF_ALL = Text("{layers} 層で {whole}", "{whole} at {layers}")
 LAYERS = Text("層の数:", "Layers:")
-FOLLOW = Text("追いかける言葉:", "Word to follow:")
+FOLLOW = Text("追いかける言葉:", "Follow:")
 FOLLOW_WRITE = Text("空なら、最後の層のいちばんの候補", "left empty: the last layer's best")
 
 
@@ -243,10 +243,10 @@ def depth_box(model: LanguageModel, prompt: str = "The capital of Japan is", wan
     def lens(prompt: str, wanted: str) -> Lens:
         return read_layers(model, prompt, wanted)
 
-    followed = widgets.Text(wanted, continuous_update=False, style={"description_width": "11em"})
+    followed = widgets.Text(wanted, continuous_update=False, style={"description_width": "13.5em"})
     followed.layout.width = "min(30em, 100%)"
     bind(followed, description=FOLLOW, placeholder=FOLLOW_WRITE)
-    slider = widgets.IntSlider(model.layers, 1, model.layers, style={"description_width": "11em"})
+    slider = widgets.IntSlider(model.layers, 1, model.layers, style={"description_width": "13.5em"})
     slider.layout.width = "min(40em, 100%)"
     bind(slider, description=LAYERS)
 
@@ -255,5 +255,5 @@ def depth_box(model: LanguageModel, prompt: str = "The capital of Japan is", wan
         return ids if isinstance(ids, Text) else depth_picture(lens(prompt, wanted.strip()), layers)
 
     start = prompt_line(prompt)
-    start.style.description_width = "11em"
+    start.style.description_width = "13.5em"
     return live(draw, prompt=start, wanted=followed, layers=slider)

@@ -31,7 +31,7 @@ class Depthwise(Solver):
     def refuses(self, problem: ConvolutionProblem) -> Text | None:
         if problem.groups != problem.c or problem.c == 1:
             return Text(
-                f"depthwise ではありません(チャネル {problem.c}、グループ {problem.groups})。"
+                f"depthwise ではありません(チャンネル {problem.c}、グループ {problem.groups})。"
                 "2 つが等しく、1 より大きいときだけ使えます。",
                 f"It is not depthwise ({problem.c} channels, {problem.groups} groups); both must be equal and above 1.",
             )
@@ -48,9 +48,9 @@ class DepthwiseChannelsLast(Depthwise):
 
     name = "DepthwiseChannelsLast"
     idea = Text(
-        "チャネルごとに別のフィルターを使うので、行列のかけ算にまとめても得になりません。\n"
-        "チャネルが隣どうしに並ぶ形(channels-last)に、入力を一度だけ並べ替えます。\n"
-        "すると 1 つのタップが、長い列どうしの掛け算と足し算になります。",
+        "チャンネルごとに別のフィルターを使うので、行列のかけ算にまとめても得になりません。\n"
+        "チャンネルが隣どうしに並ぶ形(channels-last)に、入力を一度だけ並べ替えます。\n"
+        "すると 1 つのタップが、長い列どうしのかけ算と足し算になります。",
         "Each channel has its own filter, so turning it into a matrix multiplication gains nothing.\n"
         "The input is rearranged once so that the channels lie side by side (channels last).\n"
         "Each tap then is a multiplication and an addition of long rows.",

@@ -22,7 +22,7 @@ HOPELESS = 5.0
 
 TOO_MANY = Text(
     "変換とかけ算の見積もりが、定義どおりの計算の約 {times} 倍になるので試しません。"
-    "FFT が得意なのは、フィルターが大きく、チャネルが少ないときです。",
+    "FFT が得意なのは、フィルターが大きく、チャンネルが少ないときです。",
     "Its transforms and products are estimated at {times} times the plain computation, so it is not tried. FFT is "
     "good at large filters and few channels.",
 )
@@ -57,7 +57,7 @@ class Fft(Solver):
     name = "Fft"
     algorithm = "FFT"
     idea = Text(
-        "画像とフィルターを FFT で周波数の形に直すと、畳み込みは周波数ごとの掛け算になります。\n"
+        "画像とフィルターを FFT で周波数の形に直すと、畳み込みは周波数ごとのかけ算になります。\n"
         "掛けたあと、逆 FFT で画像に戻します。\n"
         "手間はフィルターの大きさにほとんどよらないので、大きいフィルターで速くなります。",
         "Once FFT has turned picture and filter into frequencies, a convolution is a product at each frequency.\n"

@@ -29,7 +29,7 @@ class Gemm1x1(Solver):
     name = "Gemm1x1"
     algorithm = "GEMM"
     idea = Text(
-        "1x1 の畳み込みは、画素ごとにチャネルを混ぜる計算です。これはそのまま行列のかけ算です。\n"
+        "1x1 の畳み込みは、画素ごとにチャンネルを混ぜる計算です。これはそのまま行列のかけ算です。\n"
         "(K x C) の重みと (C x 画素数) の入力を、並べ替えずに GEMM に渡します。\n"
         "余分なメモリはいりません(ストライドがあるときだけ、使う画素を集めます)。",
         "A 1x1 convolution mixes the channels of each pixel, which is a matrix multiplication as it stands.\n"

@@ -24,7 +24,7 @@ class DepthwisePlanes(Depthwise):
 
     name = "DepthwisePlanes"
     idea = Text(
-        "チャネルの画像 1 枚を、余白ごと 1 本の長い列とみなします。\n"
+        "チャンネルの画像 1 枚を、余白ごと 1 本の長い列とみなします。\n"
         "フィルターのタップは、その列全体をずらして重みを掛け、足すだけになります。\n"
         "右端をはみ出した和は最後に捨てます。大きい画像に向いています。",
         "The picture of one channel, padding included, is taken as one long row.\n"

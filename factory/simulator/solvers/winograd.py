@@ -224,7 +224,7 @@ WINOGRAD_F2 = Winograd(
     "WinogradF2x2",
     F2,
     Text(
-        "3x3 フィルター専用の、掛け算を減らす計算です。出力 2x2 のタイルに、36 回ではなく 16 回の掛け算で足ります。\n"
+        "3x3 フィルター専用の、かけ算を減らす計算です。出力 2x2 のタイルに、36 回ではなく 16 回のかけ算で足ります。\n"
         "入力とフィルターを先に変換し、掛けたあと、逆の変換で出力に戻します。\n"
         "そのぶん、変換の足し算と作業用メモリが増えます。",
         "Saves multiplications, for 3x3 filters only: a 2x2 tile of output takes 16 of them instead of 36.\n"
@@ -236,7 +236,7 @@ WINOGRAD_F4 = Winograd(
     "WinogradF4x4",
     F4,
     Text(
-        "WinogradF2x2 より大きい 4x4 のタイルを使います。掛け算は 144 回から 36 回に減ります。\n"
+        "WinogradF2x2 より大きい 4x4 のタイルを使います。かけ算は 144 回から 36 回に減ります。\n"
         "変換に大きさの違う係数(1/24 から 8 まで)が混ざるので、丸め誤差が少し大きくなります。\n"
         "速さと正確さの取り引きです。",
         "Takes larger tiles than WinogradF2x2, 4x4: 36 multiplications instead of 144.\n"
