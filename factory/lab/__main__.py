@@ -25,7 +25,8 @@ def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str], Path]:
     named = any(not argument.startswith("-") for argument in arguments)
     # Jupyter refuses root otherwise, which is who one is in a container; it listens on this computer alone.
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    opened = [] if named or not (home / FIRST).exists() else [FIRST]
+    # As the default address, so that the link which Jupyter prints leads to the notebook too.
+    opened = [] if named or not (home / FIRST).exists() else [f"--LabApp.default_url=/lab/tree/{FIRST}"]
     return (
         [sys.executable, "-m", "jupyterlab", "--custom-css", *root, *arguments, *opened],
         {**os.environ, "JUPYTER_CONFIG_PATH": path, page.FOLDER: str(folder)},

@@ -420,3 +420,8 @@ def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch: pytest.MonkeyP
     assert (page.write_folder("ja") / "custom" / "custom.css").exists()
     lab.use("en")
     assert language.current() == "en"
+
+
+def test_launcher_leads_to_the_first_notebook_unless_another_is_named() -> None:
+    assert launcher.command([])[0][-1] == f"--LabApp.default_url=/lab/tree/{launcher.FIRST}"
+    assert launcher.command(["mine.ipynb"])[0][-1] == "mine.ipynb"
