@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from factory.lab import images, plots
 from factory.lab.images import Drawing
 from factory.language import Text
-
-if TYPE_CHECKING:
-    pass
 
 
 class Evidence(NamedTuple):

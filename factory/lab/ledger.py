@@ -68,7 +68,8 @@ def timeline_table(timeline: Timeline, last: int = 12, slowest: bool = False) ->
 
 
 def _cell(inside: str, side: str = "left") -> str:
-    return f'<td style="text-align:{side}">{inside}</td>'
+    whole = ";white-space:nowrap" if side == "right" else ""  # a number keeps its unit beside it
+    return f'<td style="text-align:{side}{whole}">{inside}</td>'
 
 
 def station_bars(source: Device | Timeline, by: str = "time") -> Picture:
