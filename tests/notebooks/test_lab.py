@@ -247,7 +247,7 @@ def test_table_gives_the_last_or_the_slowest_commands(timeline: Timeline) -> Non
     assert (
         last.count("<tr>") == 3
         and list(timeline)[-1].call in last
-        and f'<td style="text-align:right">{len(timeline)}<' in last
+        and f'<td style="text-align:right;white-space:nowrap">{len(timeline)}<' in last
     )
     slowest = max(timeline, key=lambda command: command.milliseconds)
     assert slowest.call in lab.timeline_table(timeline, last=1, slowest=True).html
