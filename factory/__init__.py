@@ -5,11 +5,14 @@ device = factory.open()
 c = device.gemm(device.array(a), device.array(b)).numpy()
 """
 
+import warnings
+
 from factory.array import DeviceArray
 from factory.device import Device, LeakWarning
 from factory.errors import (
     DoubleFree,
     FactoryError,
+    FactoryWarning,
     InvalidPointer,
     LibraryError,
     ModelError,
@@ -31,6 +34,7 @@ __all__ = [
     "FactoryError",
     "Found",
     "GemmProblem",
+    "GpuWarning",
     "InvalidPointer",
     "LeakWarning",
     "LibraryError",
@@ -44,21 +48,48 @@ __all__ = [
     "open",
 ]
 
+_INSTEAD = Text(
+    "AMD GPU が見つかりましたが、使えません。かわりにシミュレーターを開きます。わけ: {why}",
+    "There is an AMD GPU that cannot be used, so the simulator opens instead. Why: {why}",
+)
+
+
+class GpuWarning(FactoryWarning):
+    """An AMD GPU is there and does not work, so that the simulator was opened."""
+
 
 def open(
     wing: str | None = None, *, index: int = 0, gpu: str | None = None, memory: int | None = None, delay: bool = False
 ) -> Device:
     """Open a device: the first AMD GPU that works, else the simulator; or the one of "rocm" and "simulator" named.
 
-    The rocm wing is still to come: until then this opens the simulator. index chooses among several GPUs. The simulator can be told to be a `gpu` ("gfx900"), whose memory and solver
-    support it then shows (never its speed), to have `memory` bytes, and to hold work back until something waits for
-    it (`delay`). Raises Unsupported for a wing or GPU that is not there.
+    index chooses among several GPUs, counted from 0 as HIP does. The simulator can be told to be a `gpu` ("gfx900"),
+    whose memory and solver support it then shows (never its speed), to have `memory` bytes, and to hold work back
+    until something waits for it (`delay`); whoever tells one of these asks for the simulator. Where there is an AMD
+    GPU that does not work, a warning says why, and the simulator opens. Raises Unsupported for a wing or GPU that is
+    not known, LibraryError where "rocm" was named and does not work.
     """
     from factory import gpus, simulator
 
+    told = gpu is not None or memory is not None or delay
     if wing not in (None, "rocm", "simulator"):
         raise Unsupported("wing", got=repr(wing))
     if wing == "rocm":
-        raise Unsupported("rocm")
+        if told:
+            raise Unsupported("simulator_only")
+        from factory import rocm
+
+        real = rocm.Rocm(index)
+        return Device(real, real.gpu)
+    if wing is None and not told:
+        from factory import rocm
+
+        try:
+            found = rocm.first()
+        except FactoryError as error:
+            warnings.warn(GpuWarning(_INSTEAD.format(why=error.text)), stacklevel=2)
+        else:
+            if found:
+                return Device(found, found.gpu)
     profile = gpus.find(gpu) if gpu is not None else None
     return Device(simulator.Simulator(profile, memory, delay), profile)

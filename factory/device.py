@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from factory.array import DeviceArray
-from factory.errors import InvalidPointer, ShapeError, Unsupported, UseAfterFree
+from factory.errors import FactoryWarning, InvalidPointer, ShapeError, Unsupported, UseAfterFree
 from factory.gpus import Gpu
 from factory.language import Text
 from factory.layout import Layout, Shape
@@ -44,15 +44,8 @@ _LEAK = Text(
 )
 
 
-class LeakWarning(UserWarning):
-    """Memory that was asked of HIP and never given back, reported when the device closes; `text` says it."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return str(self.text)
+class LeakWarning(FactoryWarning):
+    """Memory that was asked of HIP and never given back, reported when the device closes."""
 
 
 class Device:
@@ -71,7 +64,11 @@ class Device:
         self.miopen = wing.miopen
         self.kernels = wing.kernels
         self.timeline = wing.hip.timeline
-        self.memory = Memory(wing.hip)
+        try:
+            self.memory = Memory(wing.hip)
+        except BaseException:
+            wing.hip.close()
+            raise
         self._best: dict[ConvolutionProblem, Solution] = {}
         self._closed = False
 
@@ -174,7 +171,7 @@ class Device:
         """Convolve x (N, C, H, W) with w (K, C / groups, R, S), as MIOpen does: a cross-correlation.
 
         Without a problem the shapes and the keywords say it; without a solution the best that `find` knows is taken.
-        miopenConvolutionForward, with its workspace from this device's memory.
+        miopenConvolutionForwardImmediate, with its workspace from this device's memory.
         """
         self._mine("convolve", x, w)
         planned = agreed_convolution(x.layout, w.layout, problem, pad, stride, dilation, groups)
@@ -410,9 +407,11 @@ class Device:
         self._closed = True
         try:
             self.synchronize()
-        finally:  # also where the last work breaks off
-            leaks = self.memory.close()
-            self.hip.close()
+        finally:  # also where the last work breaks off, or memory is not taken back
+            try:
+                leaks = self.memory.close()
+            finally:
+                self.hip.close()
         for leak in leaks:
             text = _LEAK.format(name=leak.name, nbytes=leak.nbytes, where=leak.where)
             warnings.warn(LeakWarning(text), stacklevel=2)

@@ -37,6 +37,17 @@ def _rebuild(kind: type[FactoryError], key: str, fields: dict[str, object]) -> F
     return kind(key, **fields)
 
 
+class FactoryWarning(UserWarning):
+    """Something that a learner should know, and that stops nothing; `text` says it."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
 class OutOfDeviceMemory(FactoryError, MemoryError):
     """The device has no room left. Fields: asked, in_use, reserved (in use, as the pool rounds it up), total, name."""
 
@@ -276,9 +287,9 @@ class Unsupported(FactoryError):
             '{got} という装置はありません。"rocm" か "simulator" を選んでください。',
             'There is no device {got}; choose "rocm" or "simulator".',
         ),
-        "rocm": Text(
-            'AMD GPU を使う経路はまだありません。factory.open("simulator") なら同じ仕事を NumPy でします。',
-            'The path to an AMD GPU is not here yet; factory.open("simulator") does the same work on NumPy.',
+        "simulator_only": Text(
+            'gpu、memory、delay を指定できるのは factory.open("simulator") のときだけです。',
+            'gpu, memory and delay can only be said to factory.open("simulator").',
         ),
         "no_solver": Text(
             "この畳み込みを計算できる solver が残っていません。外れた理由: {reasons}",
@@ -377,6 +388,25 @@ class ModelError(FactoryError):
             "{got} は画像として読めません({why})。",
             "{got} cannot be read as a picture ({why}).",
         ),
+        "drawing": Text(
+            "手書きの絵は、uint8 か float の NumPy 配列(高さ、幅)で渡してください(渡されたのは {got})。",
+            "Pass a drawing as a NumPy array (height, width) of uint8 or float; this is {got}.",
+        ),
+        "alphabet": Text(
+            "{got} という文字の種類はありません。{known} のどれかを選んでください。",
+            "There is no alphabet {got}; choose one of {known}.",
+        ),
+        "character": Text(
+            "{got} は描けません。描けるのは、半角の数字 0 から 9 と、ひらがなの「あ」から「ん」(濁点や小さい字はなし)の "
+            "1 文字です。",
+            "{got} cannot be drawn; pass one character: a digit from 0 to 9, or a hiragana from 「あ」 to 「ん」 (without "
+            "voicing marks, and no small ones).",
+        ),
+        "dark_ink": Text(
+            "絵のふちが明るすぎます。黒い地に明るい線で描いた絵が必要です。白い紙に黒い線なら、255 - image を渡してください。",
+            "The picture is bright at its edge, but a drawing is bright ink on a black ground; for black ink on white "
+            "paper pass 255 - image.",
+        ),
     }
 
 
@@ -393,5 +423,51 @@ class LibraryError(FactoryError):
             "先に event_record と同期をしてください。",
             "{call} returned error {code} ({meaning}) on {gpu}: {name} was not recorded, or has not finished; record "
             "it and synchronise first.",
+        ),
+        "absent": Text(
+            '{library} を読み込めませんでした({why})。ROCm が入っているか確かめてください。factory.open("simulator") なら、'
+            "GPU がなくても同じ仕事ができます。",
+            '{library} could not be loaded ({why}). Check that ROCm is installed; factory.open("simulator") does the '
+            "same work without a GPU.",
+        ),
+        "bindings": Text(
+            "AMD GPU を使うには hip-python の {oldest} 以降が必要です({found})。pip install 'hip-python>={oldest}' で"
+            "入ります。",
+            "An AMD GPU needs hip-python {oldest} or newer ({found}); install it by pip install 'hip-python>={oldest}'.",
+        ),
+        "two_runtimes": Text(
+            "HIP ランタイムが 2 つ読み込まれています({paths})。片方のアドレスはもう片方では使えないので、ここで止めます。"
+            "ROCM_PATH を 1 つの ROCm に合わせ、ほかの ROCm を連れてくるもの(ROCm 版の torch など)なしで始め直して"
+            "ください。",
+            "Two HIP runtimes are loaded ({paths}), and an address of one means nothing to the other, so this stops "
+            "here. Point ROCM_PATH at one ROCm, and start again without what brings a second (such as torch for ROCm).",
+        ),
+        "no_gpu": Text(
+            "{index} 番の AMD GPU はありません(見つかったのは {count} 個、番号は 0 から)。",
+            "There is no AMD GPU number {index} ({count} found; the numbers start at 0).",
+        ),
+        "arch": Text(
+            "GPU の名前 {gpu} が正しい形ではないので、{call} には渡しません(正しい例: gfx900)。",
+            "The GPU calls itself {gpu}, which is no name that {call} may be given (gfx900 would be one).",
+        ),
+        "compile": Text(
+            "{call} が {gpu} 用のカーネルをコンパイルできませんでした(エラー {code}、{meaning}):\n{log}",
+            "{call} could not compile the kernels for {gpu} (error {code}, {meaning}):\n{log}",
+        ),
+        "timeout": Text(
+            "{call} を {seconds:g} 秒待ちましたが、終わりません(GPU: {gpu}、最後に渡した仕事: {last})。もっと待つなら "
+            "device.hip.patience を大きくします。それでも終わらなければ、カーネルを再起動してください。",
+            "{call} waited {seconds:g} seconds and gave up (GPU: {gpu}, last handed over: {last}). To wait longer, raise "
+            "device.hip.patience; if it never ends, restart the kernel.",
+        ),
+        "died": Text(
+            "別のプロセスで試したところ、{call} でそのプロセスが止まりました({meaning}、GPU: {gpu})。この GPU 用の"
+            "カーネルが、入っている ROCm にないときに起こります。",
+            "{call}, tried in a process of its own, brought that process down ({meaning}) on {gpu}. This happens where "
+            "the ROCm installed here has no kernels for the GPU.",
+        ),
+        "wrong": Text(
+            "試しに計算したところ、{call} の答えが違っていました(GPU: {gpu}、正しい値 {want}、出た値 {got})。",
+            "{call} gave a wrong result in a trial on {gpu}: {got} instead of {want}.",
         ),
     }

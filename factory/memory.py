@@ -12,10 +12,13 @@ import sys
 from bisect import bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from numbers import Real
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
+
+import numpy as np
 
 from factory.errors import DoubleFree, InvalidPointer, OutOfDeviceMemory, ShapeError, UseAfterFree
 from factory.language import Text, at_least
@@ -113,7 +116,10 @@ class Ledger:
         """The allocation that holds `nbytes` from `pointer` on; UseAfterFree or InvalidPointer where none does."""
         if not isinstance(pointer, int):
             raise InvalidPointer("not_pointer", call=call, got=repr(pointer))
-        line = self._lines.get(pointer) or self._around(pointer)
+        line = self._lines.get(pointer)
+        if line is not None and line.state == "live" and 0 <= nbytes <= line.nbytes:
+            return line  # nearly always
+        line = line or self._around(pointer)
         if line is None:
             for gone in reversed(self._gone.values()):
                 if gone.pointer <= pointer < gone.pointer + gone.reserved:
@@ -157,6 +163,19 @@ class Ledger:
             return None
         line = self._lines[self._sorted[position]]
         return line if pointer < line.pointer + line.reserved else None
+
+
+def host_bytes(call: str, array: object, nbytes: int, write: bool) -> np.ndarray:
+    """The first `nbytes` of a host array as bytes; InvalidPointer where it is not contiguous, too small, or read-only
+    and to be written. hip-python checks none of this."""
+    got = f"{type(array).__name__}"
+    if isinstance(array, np.ndarray):
+        got = f"{array.shape} {array.dtype}, {array.nbytes:,} bytes"
+        whole = array.flags.c_contiguous and not array.dtype.hasobject
+        if whole and array.nbytes >= nbytes and (array.flags.writeable or not write):
+            return array.reshape(-1).view(np.uint8)[:nbytes]
+    need = f" (>= {nbytes:,} bytes{', writeable' if write else ''})"
+    raise InvalidPointer("host", call=call, need=need, got=got)
 
 
 class HipMemory(Protocol):
@@ -282,12 +301,14 @@ class Memory:
 
     def close(self) -> list[Allocation]:
         """Give everything back to HIP once all work is done; what raw hipMallocs left behind is returned as leaks."""
-        self.trim()
-        leaks = []
-        for line in self._ledger.lines():
-            if not line.owned:
-                leaks.append(line)
-            self._hip.free(self._disown(line))
+        self.drain()
+        self._hip.device_synchronize()
+        lines = self._ledger.lines()
+        leaks = [line for line in lines if not line.owned]
+        self._cached.clear()
+        with ExitStack() as everything:  # one that cannot be given back does not keep the others
+            for line in reversed(lines):
+                everything.callback(self._hip.free, self._disown(line))
         return leaks
 
     def _cache(self, line: Allocation) -> None:

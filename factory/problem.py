@@ -14,6 +14,7 @@ import numpy as np
 
 from factory.errors import ShapeError, Unsupported
 from factory.language import Text
+from factory.layout import Layout
 
 Pair = tuple[int, int]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -110,6 +111,22 @@ class GemmProblem:
         b = self.k * self.n * (self.batch if self.stride_b else 1)
         c = self.m * self.n * self.batch
         return (a + b) * DTYPES[self.dtype].itemsize + c * DTYPES[self.result].itemsize
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, Layout, Layout]:
+        """Layouts of op(A), op(B) and C, transposed: what a row-major reader sees from their first elements on."""
+
+        def layout(rows: int, columns: int, leading: int, stride: int, transposed: bool, dtype: str) -> Layout:
+            strides = (1, leading) if transposed else (leading, 1)
+            if self.batch == 1:
+                return Layout.of((columns, rows), strides, DTYPES[dtype])
+            return Layout.of((self.batch, columns, rows), (stride, *strides), DTYPES[dtype])
+
+        return (
+            layout(self.m, self.k, self.lda, self.stride_a, self.transpose_a, self.dtype),
+            layout(self.k, self.n, self.ldb, self.stride_b, self.transpose_b, self.dtype),
+            layout(self.m, self.n, self.ldc, self.stride_c, False, self.result),
+        )
 
     @property
     def call(self) -> str:
@@ -218,6 +235,19 @@ class ConvolutionProblem:
         if self.groups > 1:
             text += f" groups {self.groups}"
         return f"{text} n={self.n} {self.dtype}"
+
+
+class ConvolutionCall:
+    """A convolution as the timeline shows it: the problem, and the solver that did it."""
+
+    __slots__ = ("problem", "solver")
+
+    def __init__(self, problem: ConvolutionProblem, solver: str) -> None:
+        self.problem = problem
+        self.solver = solver
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.solver}"
 
 
 def pooled_shape(shape: tuple[int, ...], window: Pair, pad: Pair, stride: Pair) -> tuple[int, ...]:

@@ -132,6 +132,15 @@ class Timeline:
         finally:
             self.step, self.layer = before
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Enter nothing meanwhile."""
+        before, self.enabled = self.enabled, False
+        try:
+            yield
+        finally:
+            self.enabled = before
+
     def by_station(self) -> dict[str, Totals]:
         """Totals of everything since the last `clear`, station by station."""
         totals = {station: Totals() for station in STATIONS}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,12 +15,18 @@ from types import ModuleType
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent / "rocm"))  # the double of the ROCm libraries
+import double
+
 PEERS = ("torch", "transformers", "accelerate", "onnx", "onnxruntime", "efficientnet_lite_pytorch")
 # What a skip's reason starts with, and what one line at the end says of all such skips.
 GROUPS = {
     "peers": "that compare with torch, transformers or another peer (make peers installs them)",
     "browser": "in a browser (there is no Chromium here)",
     "models": "on a real model (it is not installed)",
+    "double": "of the rocm wing over the double (there is no g++ or no hip-python here)",
+    "emulated": "on an emulated GPU (TINYGRAD names no checkout, or pip install '.[emulated]' is missing)",
+    "real": "on the real libraries of ROCm (python tools/rocm_libraries.py unpacks them, or says why it cannot)",
 }
 _IMPORT = re.compile(rf"could not import '({'|'.join(PEERS)})[.']")
 
@@ -59,6 +67,31 @@ def peer() -> Callable[[str], ModuleType]:
     return import_or_skip
 
 
+@pytest.fixture(scope="session")
+def loaded_double() -> double.Double:
+    """The double of HIP, hiprtc, rocBLAS and MIOpen in this process, or the test is skipped, and counted at the end."""
+    if double.compiler() is None:
+        pytest.skip("double: there is no g++")
+    pytest.importorskip("hip", reason="double: hip-python is not installed")
+    try:
+        return double.Double(double.build(double.headers()))
+    except subprocess.CalledProcessError as error:
+        pytest.fail(error.stderr, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def double_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this run keeps what the rocm wing compiles and finds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def rocm_double(loaded_double: double.Double, double_cache: Path) -> Iterator[double.Double]:
+    """The double as the one GPU of this process and its children, for one test."""
+    with loaded_double.present(double_cache) as present:
+        yield present
+
+
 def _group(report: pytest.TestReport | pytest.CollectReport) -> str | None:
     """Which of the GROUPS a skip belongs to."""
     reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
@@ -78,3 +111,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     for name, what in GROUPS.items():
         if skipped[name]:
             terminalreporter.write_line(f"!!! Tests not run: {skipped[name]} {what}", red=True, bold=True)
+    if double.compiler() and double.headers() is None:
+        what = "the double stands on declarations of our own, so no signature of ROCm was checked (no headers here)"
+        terminalreporter.write_line(f"!!! {what}", red=True, bold=True)

@@ -126,6 +126,11 @@ def install_browser() -> None:
               "there is no Chromium here: the browser tests are skipped")  # fmt: skip
 
 
+def unpack_rocm() -> None:
+    """The real libraries of ROCm for the tests; what stands in the way is told, and stops nothing."""
+    run(PYTHON, ROOT / "tools" / "rocm_libraries.py")
+
+
 def apt_install(package: str) -> bool:
     """Install one of Debian's packages, on Debian, as root or where sudo asks for no password."""
     try:
@@ -163,6 +168,7 @@ def main() -> int:
         install_models()
     if target == "test":
         install_browser()
+        unpack_rocm()
     return 0
 
 

@@ -17,7 +17,7 @@ import psutil
 
 from factory.errors import InvalidPointer, LibraryError, OutOfDeviceMemory, ShapeError, UseAfterFree
 from factory.layout import Layout
-from factory.memory import Allocation, Ledger
+from factory.memory import Allocation, Ledger, host_bytes
 from factory.problem import check_sizes
 from factory.timeline import Timeline
 
@@ -195,11 +195,15 @@ class Hip:
             self._record(call, f"{direction}, pages shared with the file", nbytes, start)
             return
         flat = _bytes(nbytes)
-        to = self.view(target, flat, call, write=True) if isinstance(target, int) else _host(call, target, nbytes, True)
+        to = (
+            self.view(target, flat, call, write=True)
+            if isinstance(target, int)
+            else host_bytes(call, target, nbytes, True)
+        )
         if isinstance(source, int):
             data = self.view(source, flat, call)
         else:
-            data = _host(call, source, nbytes, False)
+            data = host_bytes(call, source, nbytes, False)
             if self._delay:
                 data = data.copy()
 
@@ -360,15 +364,3 @@ class Hip:
     def _open(self) -> None:
         if self._closed:
             raise UseAfterFree("closed")
-
-
-def _host(call: str, array: object, nbytes: int, write: bool) -> np.ndarray:
-    """The first `nbytes` of a host array as bytes, checked as hip-python does not."""
-    got = f"{type(array).__name__}"
-    if isinstance(array, np.ndarray):
-        got = f"{array.shape} {array.dtype}, {array.nbytes:,} bytes"
-        whole = array.flags.c_contiguous and not array.dtype.hasobject
-        if whole and array.nbytes >= nbytes and (array.flags.writeable or not write):
-            return array.reshape(-1).view(np.uint8)[:nbytes]
-    need = f" (>= {nbytes:,} bytes{', writeable' if write else ''})"
-    raise InvalidPointer("host", call=call, need=need, got=got)

@@ -14,7 +14,7 @@ from factory.errors import Unsupported
 from factory.gpus import Gpu
 from factory.language import Text
 from factory.layout import Layout, Tensor
-from factory.problem import DTYPES, ConvolutionProblem, Found, Pair, Solution
+from factory.problem import DTYPES, ConvolutionCall, ConvolutionProblem, Found, Pair, Solution
 from factory.simulator.find import out_of_the_race, race
 from factory.simulator.find_db import FindDb
 from factory.simulator.hip import Hip
@@ -62,17 +62,17 @@ class Miopen:
     def convolution_forward(
         self, problem: ConvolutionProblem, solver: str, x: int, w: int, y: int, workspace: int, workspace_bytes: int
     ) -> None:
-        """miopenConvolutionForward by one solver, on device pointers; the workspace is the caller's.
+        """miopenConvolutionForwardImmediate by one solver, on device pointers; the workspace is the caller's.
 
         Raises Unsupported where the solver is not known or does not apply.
         """
         chosen = _BY_NAME.get(solver)
         if chosen is None:
             known = ", ".join(_BY_NAME)
-            raise Unsupported("mode", call="miopenConvolutionForward", got=repr(solver), known=known)
+            raise Unsupported("mode", call="miopenConvolutionForwardImmediate", got=repr(solver), known=known)
         if reason := self._refuses(chosen, problem):
             raise Unsupported("solution", solver=solver, reason=reason)
-        call = "miopenConvolutionForward"
+        call = "miopenConvolutionForwardImmediate"
         need = workspace_of(chosen, problem)
         if workspace_bytes < need:
             raise Unsupported("workspace", solver=solver, need=need, got=workspace_bytes)
@@ -155,19 +155,6 @@ class Miopen:
                 target[...] = wide
 
         self._hip.launch("MIOpen", call, y.layout, operations * y.layout.elements, nbytes, run)
-
-
-class ConvolutionCall:
-    """A convolution as the timeline shows it: the problem, and the solver that did it."""
-
-    __slots__ = ("problem", "solver")
-
-    def __init__(self, problem: ConvolutionProblem, solver: str) -> None:
-        self.problem = problem
-        self.solver = solver
-
-    def __str__(self) -> str:
-        return f"{self.problem} {self.solver}"
 
 
 _NOTHING = np.empty(0, np.uint8)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from factory.layout import Layout
-from factory.problem import DTYPES, GemmProblem
+from factory.problem import GemmProblem
 from factory.simulator.hip import Hip
 
 _EXACT_IN_FLOAT32 = 2**24 // (128 * 128)  # so many products of two int8 add up in float32 without rounding
@@ -25,7 +22,7 @@ class Rocblas:
         a, b and c are device pointers to column-major matrices as `problem` says; with beta 0, C is not read.
         float16 and bfloat16 are multiplied and added up in float32, int8 exactly.
         """
-        layout_a, layout_b, layout_c = _layouts(problem)
+        layout_a, layout_b, layout_c = problem.layouts
         view = self._hip.view
         call = problem.call
         # A column-major matrix is the transpose of the same memory read row by row, so the product of the
@@ -41,23 +38,6 @@ class Rocblas:
                 _scaled(left, right, out, alpha, beta)
 
         self._hip.launch("rocBLAS", call, problem, problem.operations, problem.nbytes, work)
-
-
-@lru_cache(maxsize=4096)
-def _layouts(p: GemmProblem) -> tuple[Layout, Layout, Layout]:
-    """Layouts of op(A), op(B) and C, transposed: what a row-major reader sees."""
-
-    def layout(rows: int, columns: int, leading: int, stride: int, transposed: bool, dtype: str) -> Layout:
-        strides = (1, leading) if transposed else (leading, 1)
-        if p.batch == 1:
-            return Layout.of((columns, rows), strides, DTYPES[dtype])
-        return Layout.of((p.batch, columns, rows), (stride, *strides), DTYPES[dtype])
-
-    return (
-        layout(p.m, p.k, p.lda, p.stride_a, p.transpose_a, p.dtype),
-        layout(p.k, p.n, p.ldb, p.stride_b, p.transpose_b, p.dtype),
-        layout(p.m, p.n, p.ldc, p.stride_c, False, p.result),
-    )
 
 
 @np.errstate(all="ignore")  # a GPU tells nobody of an overflow either

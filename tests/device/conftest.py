@@ -1,4 +1,5 @@
-"""One suite for both wings: `device` is each of them in turn, the simulator also with its work held back."""
+"""One suite for both wings: `device` is each of them in turn, both also with their work held back. The rocm wing
+stands on the double of the ROCm libraries."""
 
 from __future__ import annotations
 
@@ -9,10 +10,7 @@ import pytest
 import factory
 from factory import language
 
-WINGS = {
-    "simulator": lambda: factory.open("simulator"),
-    "simulator-delay": lambda: factory.open("simulator", delay=True),
-}
+WINGS = ("simulator", "simulator-delay", "rocm", "rocm-delay")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,10 +28,19 @@ def english(monkeypatch):
 
 @pytest.fixture(params=WINGS)
 def device(request):
-    """A device of each wing; a test that leaves raw memory behind fails."""
-    opened = WINGS[request.param]()
+    """A device of each wing; a test that leaves raw memory behind fails, on the double also one that leaves an event."""
+    wing, _, delay = request.param.partition("-")
+    if wing == "simulator":
+        opened = factory.open("simulator", delay=bool(delay))
+        yield opened
+        assert opened.close() == []
+        return
+    double = request.getfixturevalue("rocm_double")
+    double.set(hold=bool(delay))
+    before = double.live
+    opened = factory.open("rocm")
     yield opened
-    assert opened.close() == []
+    assert opened.close() == [] and double.live == before
 
 
 @pytest.fixture

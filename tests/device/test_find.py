@@ -105,7 +105,7 @@ def test_without_a_problem_or_a_solution_the_shapes_and_find_say_them(device, pr
     )  # fmt: skip
     agree(y, convolved(problem, x, w))
     best = device.find(problem)[0]
-    (command,) = calls(device, "miopenConvolutionForward")
+    (command,) = calls(device, "miopenConvolutionForwardImmediate")
     assert best.solver in command.sizes and str(problem) in command.sizes
 
 

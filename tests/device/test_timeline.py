@@ -51,7 +51,7 @@ def test_calls_are_named_as_the_real_wing_makes_them(device):
     for call, name in (
         (lambda: device.gemm(x3, x3), "rocblas_gemm_strided_batched_ex"),
         (lambda: device.gemm(x3[0], x3[1]), "rocblas_gemm_ex"),
-        (lambda: device.convolve(image, filters), "miopenConvolutionForward"),
+        (lambda: device.convolve(image, filters), "miopenConvolutionForwardImmediate"),
         (lambda: device.activate(image, "tanh"), "miopenActivationForward"),
         (lambda: device.pool(image, "max", (2, 2)), "miopenPoolingForward"),
         (lambda: device.batch_norm(image, two, two, two, two, 1e-5), "miopenBatchNormalizationForwardInference"),

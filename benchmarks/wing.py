@@ -1,0 +1,75 @@
+"""What a call of the rocm wing adds to the bare call of the library, over the double of the libraries (no GPU), in CPU time."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import thread_time
+
+import numpy as np
+
+import factory
+from benchmarks.race import Row, best, race
+from factory.problem import GemmProblem
+
+COUNT = 2000
+AIM = "<= 5"
+
+
+def rows() -> Iterator[Row]:
+    """A product, one of our kernels, an activation and a memset, each of a few numbers, the timeline off."""
+    sys.path.append(str(Path(__file__).parent.parent / "tests" / "rocm"))
+    import double
+
+    if double.compiler() is None:
+        print("!!! no g++ here, so the rocm wing is not measured", file=sys.stderr)
+        return
+    loaded = double.Double(double.build(double.headers()))
+    with tempfile.TemporaryDirectory() as cache, loaded.present(Path(cache)), factory.open("rocm") as device:
+        device.timeline.enabled = False
+        for what, (wing, bare) in _pairs(device).items():
+            seconds = race({"wing": _repeated(wing), "bare": _repeated(bare)}, rounds=25, clock=thread_time)
+            added = min(seconds["wing"]) - min(seconds["bare"])
+            yield Row(f"{what} adds to the bare call", added / COUNT * 1e6, "us", AIM, best(seconds) + f" for {COUNT}")
+
+
+def _repeated(call: Callable[[], object]) -> Callable[[], object]:
+    return lambda: [call() for _ in range(COUNT)]
+
+
+def _pairs(device: factory.Device) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+    """By name: the wing's call, and the same one straight to hip-python or ctypes, its arguments made beforehand."""
+    from hip import hip
+
+    x, y = device.array(np.ones((2, 2), np.float32)), device.empty((2, 2))
+    rocblas, miopen, kernels, stream = device.rocblas, device.miopen, device.kernels, device.hip.stream
+    problem = GemmProblem(2, 2, 2, False, False, 2, 2, 2)
+    for once in (device.gemm(x, x), device.softmax(x), device.copy(x)):
+        once.free()
+    one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
+    a, b = x.pointer, y.pointer
+    function, head, *of, tail = rocblas._plan(problem)
+    library = miopen._library
+    softmax, handle, tensor = (
+        library.functions.miopenSoftmaxForward_V2,
+        library.handle,
+        library.tensor((2, 2, 1, 1), "float32"),
+    )
+    copy = kernels._functions["copy_32"]
+    return {
+        "rocblas.gemm": (
+            lambda: rocblas.gemm(problem, a, a, b),
+            lambda: function(*head, one, a, *of[0], a, *of[1], zero, b, *of[2], b, *of[2], *tail),
+        ),
+        "miopen.softmax_forward": (
+            lambda: miopen.softmax_forward(x, y), lambda: softmax(handle, one, tensor, a, zero, tensor, b, 1, 0),
+        ),
+        "kernels.copy": (
+            lambda: kernels.copy(x, y),
+            lambda: hip.hipModuleLaunchKernel(copy, 1, 1, 1, 256, 1, 1, 0, stream, None, kernels._extra),
+        ),
+        "hip.memset": (lambda: device.hip.memset(b, 0, 16), lambda: hip.hipMemsetAsync(b, 0, 16, stream)),
+    }  # fmt: skip
