@@ -1,4 +1,4 @@
-"""Print every ratio against its peer: python -m benchmarks [calls] [language] [vision]."""
+"""Print every ratio against its peer: python -m benchmarks [calls] [glyphs] [language] [vision] [wing]."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 
-from benchmarks import calls, language, vision
+from benchmarks import calls, glyphs, language, vision, wing
 
-PARTS = {"calls": calls, "language": language, "vision": vision}
+PARTS = {"calls": calls, "language": language, "vision": vision, "glyphs": glyphs, "wing": wing}
 
 
 def main(names: list[str]) -> int:

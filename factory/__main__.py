@@ -1,4 +1,5 @@
-"""The command line: `python -m factory doctor`, `ask TEXT`, `look IMAGE`.
+"""The command line: `python -m factory doctor`, `ask TEXT`, `look IMAGE`, `read IMAGE…`, `draw CHARACTER OUT.png`,
+`prove`.
 
 The result stands alone on standard output; standard error says which device and model made it. Whatever is wrong with
 an argument, a file or a device takes one line there, in the learner's language, and exit status 2.
@@ -11,6 +12,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from math import isfinite
@@ -21,7 +23,7 @@ from factory.errors import FactoryError, ModelError
 from factory.language import Text
 
 PROGRAM = "python -m factory"
-OK, WRONG, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
+OK, FAILED, WRONG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 DESCRIPTION = Text(
     "AI の推論を、工場のラインのように動かして見る教材です。", "Watch an AI's answer being made, as in a factory."
@@ -29,6 +31,9 @@ DESCRIPTION = Text(
 DOCTOR = Text("このコンピューターに何がそろっているかを調べます", "tell what this computer has")
 ASK = Text("言語モデルに質問します", "ask a language model a question")
 LOOK = Text("写真に何が写っているかを当てます", "name what a photo shows")
+READ = Text("手書きの数字やひらがなを読みます(1 枚に 1 文字)", "read hand-drawn digits and hiragana, one a picture")
+DRAW = Text("数字やひらがなの絵をかきます", "draw a picture of a digit or a hiragana")
+PROVE = Text("AMD GPU でのすべての計算を確かめ、報告書を書きます", "check everything on an AMD GPU, and write a report")
 COMMANDS = Text("命令", "commands")
 ARGUMENTS = Text("引数", "arguments")
 USAGE = Text("使い方: ", "usage: ")
@@ -36,11 +41,11 @@ HELP = Text("この説明を表示します", "show this help")
 VERSION = Text("版の番号を表示します", "show the version")
 TEXT = Text("質問の文章", "the question")
 MODEL = Text(
-    "smollm2、.gguf ファイル、Hugging Face のフォルダーか名前(はじめは smollm2)",
-    "smollm2, a .gguf file, a Hugging Face folder or name (default: smollm2)",
+    "tiny、smollm2、.gguf ファイル、Hugging Face のフォルダーか名前(はじめは tiny)",
+    "tiny, smollm2, a .gguf file, a Hugging Face folder or name (default: tiny)",
 )
 LAYERS = Text("はじめの N 層だけを通します", "run only the first N layers")
-TOKENS = Text("答えの長さの上限、トークンの数(はじめは 64)", "longest answer, in tokens (default: 64)")
+TOKENS = Text("答えの長さの上限、トークンの数(はじめは 192)", "longest answer, in tokens (default: 192)")
 TEMPERATURE = Text(
     "くじの広さ。書かなければ、いつもいちばんの候補", "how freely to draw; without it the likeliest, always"
 )
@@ -49,6 +54,15 @@ TOP_P = Text("確率の合計が P になる上位だけからくじを引きま
 SEED = Text("くじの種。同じ種なら同じ答え", "seed of the draw: the same gives the same answer")
 IMAGE = Text("写真のファイル", "the photo's file")
 TOP = Text("候補の数(はじめは 5)", "how many candidates (default: 5)")
+DRAWINGS = Text("文字が 1 つ書かれた画像のファイル", "files of pictures, each of one character")
+ALPHABET = Text("読む文字: all、digits、hiragana(はじめは all)", "what to read: all, digits or hiragana (default: all)")
+CHARACTER = Text("かいてほしい文字", "the character to draw")
+OUT = Text("絵を書き出すファイル(.png など)", "the file to write (.png or the like)")
+STEPS = Text("ノイズから絵になるまでのステップの数(はじめは 10)", "steps from noise to picture (default: 10)")
+NOISE = Text("はじめのノイズの種(はじめは 0)", "seed of the noise at the start (default: 0)")
+GUIDANCE = Text("文字らしさの強さ(はじめは 2.0)", "how strongly the picture is drawn to the character (default: 2.0)")
+ONLY = Text("名前にこの文字がある検査だけをします", "run only the checks with this in their name")
+REPORT = Text("報告書のファイル", "the report's file")
 DEVICE = Text(
     "rocm、simulator、または gfx900 などの GPU 名(その GPU の限界をまねるシミュレーター)",
     "rocm, simulator, or a GPU such as gfx900 (a simulator with its limits)",
@@ -81,6 +95,7 @@ class UsageError(FactoryError):
             "{option} matters only where the answer is drawn: add, for example, --temperature 0.8.",
         ),
         "text": Text("質問に UTF-8 で書けない文字があります。", "The question holds characters that are no UTF-8."),
+        "picture": Text("画像の名前は .png などで終わります(書かれたのは {got})。", "A picture's name ends in .png or the like; this is {got}."),
         "file": Text("読み書きできません: {what}。", "Reading or writing failed: {what}."),
     }  # fmt: skip
 
@@ -146,7 +161,7 @@ def _parser() -> _Parser:
     parser.set_defaults(run=lambda _: parser.print_help(), parser=parser)
     commands = parser.add_subparsers(title=str(COMMANDS), metavar="COMMAND")
 
-    def command(name: str, about: Text, run: Callable[[argparse.Namespace], None]) -> _Parser:
+    def command(name: str, about: Text, run: Callable[[argparse.Namespace], int | None]) -> _Parser:
         made: _Parser = commands.add_parser(name, help=str(about), description=str(about))
         made.set_defaults(run=run, parser=made)
         return made
@@ -154,9 +169,9 @@ def _parser() -> _Parser:
     command("doctor", DOCTOR, _doctor)
     ask = command("ask", ASK, _ask)
     ask.add("text", metavar="TEXT", nargs="+", help=TEXT)
-    ask.add("--model", metavar="M", default="smollm2", help=MODEL)
+    ask.add("--model", metavar="M", default="tiny", help=MODEL)
     ask.add("--layers", metavar="N", type=_whole("--layers", 1), help=LAYERS)
-    ask.add("--tokens", metavar="N", type=_whole("--tokens", 1), default=64, help=TOKENS)
+    ask.add("--tokens", metavar="N", type=_whole("--tokens", 1), default=192, help=TOKENS)
     ask.add("--temperature", metavar="T", type=_number("--temperature", float, NOT_NEGATIVE, lambda t: t >= 0),
             help=TEMPERATURE)  # fmt: skip
     ask.add("--top-k", metavar="K", type=_whole("--top-k", 1), help=TOP_K)
@@ -165,7 +180,20 @@ def _parser() -> _Parser:
     look = command("look", LOOK, _look)
     look.add("image", metavar="IMAGE", help=IMAGE)
     look.add("--top", metavar="N", type=_whole("--top", 1, 1000), default=5, help=TOP)
-    for made in (ask, look):
+    read = command("read", READ, _read)
+    read.add("images", metavar="IMAGE", nargs="+", help=DRAWINGS)
+    read.add("--alphabet", metavar="A", default="all", help=ALPHABET)
+    draw = command("draw", DRAW, _draw)
+    draw.add("character", metavar="CHARACTER", help=CHARACTER)
+    draw.add("out", metavar="OUT.png", help=OUT)
+    draw.add("--steps", metavar="N", type=_whole("--steps", 1), default=10, help=STEPS)
+    draw.add("--seed", metavar="N", type=_whole("--seed", 0), default=0, help=NOISE)
+    draw.add("--guidance", metavar="G", type=_number("--guidance", float, NOT_NEGATIVE, lambda g: g >= 0), default=2.0,
+             help=GUIDANCE)  # fmt: skip
+    prove = command("prove", PROVE, _prove)
+    prove.add("--only", metavar="NAME", default="", help=ONLY)
+    prove.add("--out", metavar="FILE", help=REPORT)
+    for made in (ask, look, read, draw, prove):
         made.add("--device", metavar="D", help=DEVICE)
     return parser
 
@@ -173,7 +201,8 @@ def _parser() -> _Parser:
 def _doctor(_: argparse.Namespace) -> None:
     from factory import doctor
 
-    print(doctor.report())
+    for line in doctor.lines():
+        print(line, flush=True)
 
 
 def _ask(args: argparse.Namespace) -> None:
@@ -219,11 +248,64 @@ def _look(args: argparse.Namespace) -> None:
             print(f"{chance:.2f}  {name}")
 
 
+def _read(args: argparse.Namespace) -> None:
+    from factory.models import GlyphReader
+    from factory.models.glyphs import load_drawing
+
+    drawings = [load_drawing(path) for path in args.images]
+    with _open(args.device) as device:
+        reader = GlyphReader.load(device)
+        answers = [reader.read(drawing, args.alphabet)[:1] for drawing in drawings]
+        _say_what_is_used(device, "glyph-reader", reader)
+        for path, best in zip(args.images, answers, strict=True):
+            for character, chance in best:
+                print(f"{chance:.2f}  {character}" + (f"  {path}" if len(drawings) > 1 else ""))
+
+
+def _draw(args: argparse.Namespace) -> None:
+    from PIL import Image
+
+    from factory.models import GlyphPainter
+
+    if (kind := Image.registered_extensions().get(os.path.splitext(args.out)[1].lower())) not in Image.SAVE:
+        raise UsageError("picture", got=args.out)
+    with _open(args.device) as device:
+        painter = GlyphPainter.load(device, progress=_on_terminal(sys.stderr))
+        ink = painter.draw(args.character, args.steps, args.seed, args.guidance)
+        paper = Image.fromarray((255.5 - 255 * ink).astype("uint8"))
+        paper.resize((8 * paper.width, 8 * paper.height), Image.Resampling.BICUBIC).save(args.out, kind)
+        _say_what_is_used(device, "glyph-painter", painter)
+        print(args.out)
+
+
+def _prove(args: argparse.Namespace) -> int:
+    from factory.prove import Proof
+
+    folder = os.path.dirname(args.out or "") or "."
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:  # better said now than after the last check
+        raise UsageError("file", what=f"{folder}: {error.strerror}") from None
+    proof = Proof(_wing(args.device or "rocm"), args.only)
+    try:
+        proof.run(_on_terminal(sys.stderr))
+    finally:  # also what there is when it is stopped
+        if proof.device:
+            path = args.out or proof.file_name()
+            proof.write(path)
+    for line in proof.summary(path):
+        print(line)
+    return FAILED if proof.failed else OK
+
+
 def _open(name: str | None) -> factory.Device:
-    """The device that --device names: a wing, or a simulator that is told to be a GPU."""
-    if name is None or name in ("rocm", "simulator"):
-        return factory.open(name)
-    return factory.open("simulator", gpu=name)
+    """The device that --device names."""
+    return factory.open() if name is None else factory.open(**_wing(name))
+
+
+def _wing(name: str) -> dict[str, Any]:
+    """What --device says to factory.open: a wing, or a simulator that is told to be a GPU."""
+    return {"wing": name} if name in ("rocm", "simulator") else {"wing": "simulator", "gpu": name}
 
 
 def _say_what_is_used(device: factory.Device, name: str, model: Any, layers: int | None = None) -> None:
@@ -270,7 +352,7 @@ def main(arguments: list[str] | None = None) -> int:
             args, rest = _parser().parse_known_args(arguments)
             if rest:
                 args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
-            args.run(args)
+            status: int | None = args.run(args)
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -286,7 +368,7 @@ def main(arguments: list[str] | None = None) -> int:
         _drop_output()
         what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
         return _complain(UsageError("file", what=what))
-    return OK
+    return status or OK
 
 
 if __name__ == "__main__":

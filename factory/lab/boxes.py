@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image, ImageOps
 
 from factory.errors import ModelError
 from factory.lab.figures import Html, Picture, both, picture
-from factory.lab.svg import BLUE, box, tag, word
+from factory.lab.svg import BLUE, box, raster, word
 from factory.lab.svg import picture as drawing
 from factory.lab.switch import bind, live
 from factory.language import Text
@@ -37,16 +36,23 @@ _PREVIEW = 240  # pixels of the photo's longer side on the screen
 _BAR, _ROW = 260, 40
 
 
-def ask_box(model: LanguageModel, question: str = "What is a GPU?", max_tokens: int = 48) -> widgets.Widget:
+def ask_box(model: LanguageModel, question: Text | str, max_tokens: int = 48) -> widgets.Widget:
     """A line for the learner's own question, with the model's answer below it; the answer comes at Enter."""
-    line = widgets.Text(question, continuous_update=False, layout={"width": "min(40em, 100%)"})
-    bind(line, description=QUESTION, placeholder=WRITE)
+    line = widgets.Text(continuous_update=False, layout={"width": "min(40em, 100%)"})
+    first = question if isinstance(question, Text) else Text(question, question)
+    bind(line, description=QUESTION, placeholder=WRITE, value=first)
     return live(lambda question: ask(model, question, max_tokens), question=line)
 
 
-def ask(model: LanguageModel, question: str, max_tokens: int = 48) -> Html:
-    """The answer to a question, to be shown; an empty one is an error with its sentence."""
-    answer = model.answer(question, max_tokens=max_tokens)
+def ask(model: LanguageModel, question: Text | str, max_tokens: int = 48) -> Html:
+    """The answer to a question, to be shown; a question in two languages is asked in both, and the switch shows one.
+
+    An empty question is an error with its sentence.
+    """
+    if isinstance(question, Text):
+        answer: Text | str = Text(*(model.answer(words, max_tokens=max_tokens) for words in question))
+    else:
+        answer = model.answer(question, max_tokens=max_tokens)
     style = "font-size:1.1em;border-left:6px solid #0072b2;padding:.4em .9em;margin:.4em 0;max-width:52em"
     return Html(f'<div style="{style}">{both(answer)}</div>', answer)
 
@@ -71,7 +77,7 @@ def look(classifier: ImageClassifier, photo: Path | str | bytes, top: int = 5) -
     answers = [(name.split(",")[0], chance) for name, chance in classifier.classify(source, top=top)]
     said = ", ".join(f"{name} {chance:.0%}" for name, chance in answers)
     image = _preview(photo)
-    return picture(_guesses_svg(image, answers), GUESSES, GUESSES_SAY.format(answers=said), units=CHANCES)
+    return picture(chances_beside(image, answers), GUESSES, GUESSES_SAY.format(answers=said), units=CHANCES)
 
 
 def _preview(photo: Path | str | bytes) -> Image.Image:
@@ -84,15 +90,12 @@ def _preview(photo: Path | str | bytes) -> Image.Image:
     return small
 
 
-def _guesses_svg(image: Image.Image, answers: list[tuple[str, float]]) -> str:
-    """The photo on the left, a bar for each answer on the right."""
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=85)
-    address = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+def chances_beside(image: Image.Image, answers: list[tuple[str, float]]) -> str:
+    """A picture on the left, a bar for each answer on the right."""
     left = image.width + 30
     width, height = left + _BAR + 80, max(image.height + 20, 20 + len(answers) * _ROW)
     parts = [box(0, 0, width, height, "#ffffff", 12)]
-    parts.append(tag("image", href=address, x=10, y=10, width=image.width, height=image.height))
+    parts.append(raster(image, 10, 10))
     for index, (name, chance) in enumerate(answers):
         y = 34 + index * _ROW
         parts.append(word(name, left, y, 15, "start"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from PIL import Image
 from factory.array import DeviceArray
 from factory.lab.boxes import NAMES, OWN, PHOTO
 from factory.lab.figures import Picture, picture
-from factory.lab.svg import PAPER, box, tag
+from factory.lab.svg import PAPER, box, raster
 from factory.lab.svg import picture as drawing
 from factory.lab.switch import bind, live
 from factory.language import Text
@@ -90,9 +89,9 @@ def stem_picture(classifier: ImageClassifier, photo: Photo) -> Picture:
     for index in range(count):
         x, y = 6 + index % columns * step, 6 + index // columns * step
         parts += [
-            _image(_coloured(_halved(maps.values[index])), x, y, side),
+            raster(_coloured(_halved(maps.values[index])), x, y, side, side),
             box(x - 1, y + side - 32, 33, 33, PAPER),
-            _image(_filter_image(filters[index]), x, y + side - 31, 31),
+            raster(_filter_image(filters[index]), x, y + side - 31, 31, 31),
         ]
     said = STEM_SAY.format(count=count, height=height, width=width)
     return picture(
@@ -133,10 +132,10 @@ def _maps_picture(tensor: np.ndarray, maps: list[Maps], layer: int) -> Picture:
     here = maps[layer - 1]
     (count, height, width), chosen = here.values.shape, here.strongest[:_SHOWN]
     pixels = np.rint(tensor[0] * 128 + 127).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
-    parts = [box(0, 0, 780, 432, PAPER, 12), _image(Image.fromarray(pixels).resize((180, 180)), 12, 12, 180)]
+    parts = [box(0, 0, 780, 432, PAPER, 12), raster(Image.fromarray(pixels).resize((180, 180)), 12, 12)]
     for place, index in enumerate(chosen):
         x, y = 218 + place % 4 * 138, 12 + place // 4 * 138
-        parts.append(_image(_coloured(here.values[index]), x, y, 132))
+        parts.append(raster(_coloured(here.values[index]), x, y, 132, 132))
     told = {
         "layer": layer, "name": here.name, "count": count, "height": height, "width": width, "shown": len(chosen)
     }  # fmt: skip
@@ -166,11 +165,3 @@ def _filter_image(weights: np.ndarray) -> Image.Image:
     """A filter (3, R, S) as colours: grey is 0."""
     largest = float(np.abs(weights).max()) or 1.0
     return Image.fromarray((127.5 + 127.5 * weights / largest).astype(np.uint8).transpose(1, 2, 0).copy())
-
-
-def _image(image: Image.Image, x: float, y: float, side: float) -> str:
-    """An image in a drawing, its pixels kept square; a photo as JPEG, a map as PNG."""
-    data, kind = io.BytesIO(), "PNG" if image.mode == "P" or image.width < 16 else "JPEG"
-    image.save(data, kind, **({"optimize": True} if kind == "PNG" else {"quality": 80}))
-    address = f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
-    return tag("image", href=address, x=x, y=y, width=side, height=side, style="image-rendering:pixelated")

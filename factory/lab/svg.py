@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from html import escape
+
+from PIL import Image
 
 from factory.language import Text
 
@@ -39,6 +43,15 @@ def _short(value: object) -> str:
 def box(x: float, y: float, width: float, height: float, fill: str, radius: float = 0, **more: object) -> str:
     """A rectangle, rounded by `radius`."""
     return tag("rect", x=x, y=y, width=width, height=height, rx=radius or None, fill=fill, **more)
+
+
+def raster(image: Image.Image, x: float, y: float, width: float = 0, height: float = 0) -> str:
+    """A picture made of pixels, as large as it is unless told otherwise: a photo as JPEG, anything else as PNG."""
+    data, kind = io.BytesIO(), "JPEG" if image.mode == "RGB" and image.width >= 16 else "PNG"
+    image.save(data, kind, **({"quality": 80} if kind == "JPEG" else {"optimize": True}))
+    address = f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+    size = {"width": width or image.width, "height": height or image.height}
+    return tag("image", href=address, x=x, y=y, **size, style="image-rendering:pixelated" if width else None)
 
 
 def disc(x: float, y: float, radius: float, fill: str, **more: object) -> str:

@@ -76,7 +76,8 @@ _bound: WeakKeyDictionary[widgets.Widget, dict[str, Any]] = WeakKeyDictionary()
 def bind(widget: Any, **texts: Any) -> Any:
     """Set a widget's traits from texts, now and at every switch, and give the widget back.
 
-    bind(slider, description=Text("層の数", "layers")); options takes pairs of (Text, value).
+    bind(slider, description=Text("層の数", "layers")); options takes pairs of (Text, value). A value follows the switch
+    until the learner writes something else.
     """
     _bound.setdefault(widget, {}).update(texts)
     _speak(widget, texts)
@@ -89,6 +90,10 @@ _relabelling = False
 def _speak(widget: Any, texts: dict[str, Any]) -> None:
     global _relabelling
     for name, text in texts.items():
+        if name == "value":
+            if widget.value in ("", *text):
+                widget.value = text.en if state.code == "en" else text.ja
+            continue
         if name != "options" or not widget.options:
             setattr(widget, name, _spoken(text))
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from factory.device import Device
 from factory.errors import ModelError, ShapeError
 from factory.lab.boxes import NAMES, OWN, PHOTO
 from factory.lab.figures import Picture, picture
-from factory.lab.svg import BLUE, INK, ORANGE, PAPER, QUIET, box, line, pair, tag, word
+from factory.lab.svg import BLUE, INK, ORANGE, PAPER, QUIET, box, line, pair, raster, word
 from factory.lab.svg import picture as drawing
 from factory.lab.switch import bind, live
 from factory.language import Text
@@ -240,9 +239,6 @@ def _two_sided(values: np.ndarray) -> Image.Image:
 def _beside(left: Image.Image, right: Image.Image) -> str:
     parts, x, height = [], 16, max(left.height, right.height) + 32
     for image in (left, right):
-        data = io.BytesIO()
-        image.save(data, "JPEG", quality=80)
-        address = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
-        parts.append(tag("image", href=address, x=x, y=16, width=image.width, height=image.height))
+        parts.append(raster(image, x, 16))
         x += image.width + 16
     return drawing(x, height, box(0, 0, x, height, PAPER, 12), *parts)

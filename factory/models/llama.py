@@ -20,7 +20,7 @@ from factory.language import at_least
 from factory.models.checkpoint import Checkpoint, LlamaConfig
 from factory.models.sampling import check_sampling, choose
 from factory.models.tokenizer import Tokenizer
-from factory.models.weights import load_checkpoint
+from factory.models.weights import TINY, load_checkpoint
 
 OnLayer = Callable[[int, DeviceArray], None]
 
@@ -63,8 +63,8 @@ class LanguageModel:
         self._tables: tuple[DeviceArray, DeviceArray] | None = None
 
     @classmethod
-    def load(cls, device: Device, name: str = "smollm2", *, progress: bool = True) -> LanguageModel:
-        """Load a model onto a device: "smollm2", a .gguf file, a Hugging Face folder, or a name on the hub.
+    def load(cls, device: Device, name: str = TINY, *, progress: bool = True) -> LanguageModel:
+        """Load a model onto a device: "tiny", "smollm2", a .gguf file, a Hugging Face folder, or a name on the hub.
 
         Raises ModelError for what is not there, is no Llama-type model, or is damaged.
         """

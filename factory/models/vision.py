@@ -118,7 +118,7 @@ class ImageClassifier:
         image is a path, a PIL image, or a uint8 array (H, W, 3). The largest centred square, less a border, is
         scaled to 224 x 224 pixels. Raises ModelError for what is no picture.
         """
-        picture = _open(image)
+        picture = open_picture(image)
         width, height = picture.size
         side = max(1, int(_SIDE / (_SIDE + _BORDER) * min(width, height)))
         left, top = (width - side) // 2, (height - side) // 2
@@ -278,16 +278,17 @@ def _locate(name: str) -> Path:
     return files[0]
 
 
-def _open(image: Any) -> Image.Image:
+def open_picture(image: Any) -> Image.Image:
+    """A path, a PIL image or uint8 (H, W, 3) as a PIL image in RGB, upright. Raises ModelError for what is no picture."""
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return _on_paper(image)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ModelError("image", got=f"{image.shape} {image.dtype}", why="uint8 (H, W, 3)")
         return Image.fromarray(image)
     try:
         with Image.open(image) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")  # a phone notes how it was held
+            return _on_paper(ImageOps.exif_transpose(opened))  # a phone notes how it was held
     except FileNotFoundError:
         raise ModelError("missing", path=image) from None
     except (
@@ -299,3 +300,11 @@ def _open(image: Any) -> Image.Image:
         Image.DecompressionBombError,
     ) as e:
         raise ModelError("image", got=image, why=type(e).__name__) from None
+
+
+def _on_paper(picture: Image.Image) -> Image.Image:
+    """A picture in RGB, where it is see-through on white."""
+    if picture.mode not in ("RGBA", "LA", "PA") and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

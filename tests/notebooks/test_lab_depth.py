@@ -21,7 +21,7 @@ COSTS = LayerCosts(5, tuple(float(i) for i in range(1, 31)), 7.0, 100, 1000, 3)
 
 @pytest.fixture(scope="module")
 def model() -> LanguageModel:
-    return LanguageModel.load(factory.open("simulator"), progress=False)
+    return LanguageModel.load(factory.open("simulator"), "smollm2", progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ PROMPT = "Once upon a time, there was a little"
 
 @pytest.fixture(scope="module")
 def model() -> LanguageModel:
-    return LanguageModel.load(factory.open("simulator"), progress=False)
+    return LanguageModel.load(factory.open("simulator"), "smollm2", progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""How every weight in the package was made: `python -m training reader`, `painter`, `tiny`. Needs the extra `training`."""
