@@ -51,7 +51,8 @@ def _pairs(device: factory.Device) -> dict[str, tuple[Callable[[], object], Call
         once.free()
     one, zero = ctypes.byref(ctypes.c_float(1)), ctypes.byref(ctypes.c_float(0))
     a, b = x.pointer, y.pointer
-    function, head, *of, tail = rocblas._plan(problem)
+    plan = rocblas._plan(problem)
+    product = (*plan.head, one, a, *plan.of_a, a, *plan.of_b, zero, b, *plan.of_c, b, *plan.of_c, *plan.tail)
     library = miopen._library
     softmax, handle, tensor = (
         library.functions.miopenSoftmaxForward_V2,
@@ -62,7 +63,7 @@ def _pairs(device: factory.Device) -> dict[str, tuple[Callable[[], object], Call
     return {
         "rocblas.gemm": (
             lambda: rocblas.gemm(problem, a, a, b),
-            lambda: function(*head, one, a, *of[0], a, *of[1], zero, b, *of[2], b, *of[2], *tail),
+            lambda: plan.function(*product),
         ),
         "miopen.softmax_forward": (
             lambda: miopen.softmax_forward(x, y), lambda: softmax(handle, one, tensor, a, zero, tensor, b, 1, 0),

@@ -21,7 +21,7 @@ from factory.errors import (
     Unsupported,
     UseAfterFree,
 )
-from factory.language import Text
+from factory.language import Text, at_least
 from factory.problem import ConvolutionProblem, Found, GemmProblem, Solution
 
 __version__ = "0.1.0"
@@ -49,8 +49,8 @@ __all__ = [
 ]
 
 _INSTEAD = Text(
-    "AMD GPU が見つかりましたが、使えません。かわりにシミュレーターを開きます。わけ: {why}",
-    "There is an AMD GPU that cannot be used, so the simulator opens instead. Why: {why}",
+    "AMD GPU が使えないので、かわりにシミュレーターを開きます。わけ: {why}",
+    "The AMD GPU cannot be used, so the simulator opens instead. Why: {why}",
 )
 
 
@@ -63,17 +63,19 @@ def open(
 ) -> Device:
     """Open a device: the first AMD GPU that works, else the simulator; or the one of "rocm" and "simulator" named.
 
-    index chooses among several GPUs, counted from 0 as HIP does. The simulator can be told to be a `gpu` ("gfx900"),
-    whose memory and solver support it then shows (never its speed), to have `memory` bytes, and to hold work back
-    until something waits for it (`delay`); whoever tells one of these asks for the simulator. Where there is an AMD
-    GPU that does not work, a warning says why, and the simulator opens. Raises Unsupported for a wing or GPU that is
-    not known, LibraryError where "rocm" was named and does not work.
+    index is the GPU, counted from 0 as HIP does, or the first of those to try. The simulator can be told to be a
+    `gpu` ("gfx900"), whose memory and solver support it then shows (never its speed), to have `memory` bytes, and to
+    hold work back until something waits for it (`delay`); whoever tells one of these asks for the simulator. Where
+    there is an AMD GPU that does not work, a warning says why, and the simulator opens. Raises Unsupported for a wing
+    or GPU that is not known, LibraryError where "rocm" was named and does not work.
     """
     from factory import gpus, simulator
 
     told = gpu is not None or memory is not None or delay
     if wing not in (None, "rocm", "simulator"):
         raise Unsupported("wing", got=repr(wing))
+    if type(index) is not int or index < 0:
+        raise ShapeError("number", call="open", name="index", want=at_least(0), got=repr(index))
     if wing == "rocm":
         if told:
             raise Unsupported("simulator_only")
@@ -85,7 +87,7 @@ def open(
         from factory import rocm
 
         try:
-            found = rocm.first()
+            found = rocm.first(index)
         except FactoryError as error:
             warnings.warn(GpuWarning(_INSTEAD.format(why=error.text)), stacklevel=2)
         else:

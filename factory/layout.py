@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -83,3 +83,10 @@ class Tensor(Protocol):
     @property
     def layout(self) -> Layout:
         """Where its elements lie."""
+
+
+class Place(NamedTuple):
+    """A tensor of a wing's own making."""
+
+    pointer: int
+    layout: Layout

@@ -16,7 +16,7 @@ from factory.language import Text
 from factory.models.glyphs import GlyphReader
 from factory.models.painter import GlyphPainter
 
-SIDE, GAP, LABEL, ROW = 84, 10, 22, 8  # pixels of a frame, between two, and under one; frames in a row
+SIDE, GAP, LABEL, ROW = 104, 12, 22, 6  # pixels of a frame, between two, and under one; frames in a row
 SHOWN = 12  # frames of a strip, the noise and the finished picture among them
 
 TITLE = Text("ノイズから「{character}」へ: {steps} ステップ", "From noise to 「{character}」 in {steps} steps")

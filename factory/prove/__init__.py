@@ -34,7 +34,7 @@ _OPENING = {"check": "HIP: device", "case": "opened again"}
 _PACKAGES = ("numpy", "scipy", "ml_dtypes", "hip-python")
 
 _SUMMARY = Text(
-    "{station}: 成功 {passed}、失敗 {failed}、なし {skipped}{worst}",
+    "{station}: 成功 {passed}、失敗 {failed}、ここにないもの {skipped}{worst}",
     "{station}: {passed} passed, {failed} failed, {skipped} not here{worst}",
 )
 _WORST = Text(
@@ -49,8 +49,8 @@ _WRITTEN = Text(
     "Report: {path}, of {device}. Please send it to the project; the README says how.",
 )
 _NOT_SENT = Text(
-    "報告書: {path}({device} の結果)。シミュレーターの結果なので、GPU については何も示していません。",
-    "Report: {path}, of {device}. It comes from the simulator, and shows nothing of a GPU.",
+    "報告書: {path}。シミュレーターの結果なので、GPU については何も示していません。",
+    "Report: {path}. It comes from the simulator, and shows nothing of a GPU.",
 )
 
 
@@ -193,18 +193,13 @@ class Proof:
 
     def report(self) -> dict[str, Any]:
         """All of it as JSON takes it; nobody's home folder is named."""
-        counts = {
-            outcome: sum(result["outcome"] == outcome for result in self.results)
-            for outcome in (PASSED, FAILED, SKIPPED)
-        }
         return {
             "report": "inference-factory prove", "factory": factory.__version__,
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "python": platform.python_version(), "platform": platform.platform(),
             "packages": {name: _version(name) for name in _PACKAGES},
-            "measured_on": self.measured_on, "device": self.device,
-            "libraries": self.libraries,
-            **counts, "not_looked_at": self.left, "only": self.only, "results": self.results,
+            "measured_on": self.measured_on, "device": self.device, "libraries": self.libraries,
+            **_counts(self.results), "not_looked_at": self.left, "only": self.only, "results": self.results,
             "find_db": [result["find_db"] for result in self.results if "find_db" in result],
         }  # fmt: skip
 
@@ -230,21 +225,19 @@ class Proof:
         """The report in a few lines."""
         for station in dict.fromkeys(result["check"].partition(":")[0] for result in self.results):
             own = [result for result in self.results if result["check"].startswith(f"{station}:")]
-            counts = {
-                outcome: sum(result["outcome"] == outcome for result in own) for outcome in (PASSED, FAILED, SKIPPED)
-            }
-            near = max(
-                (result for result in own if result.get("limit")), key=lambda r: r["error"] / r["limit"], default=None
-            )
-            worst = _WORST.format(error=near["error"], limit=near["limit"]) if near else ""
-            yield _SUMMARY.format(station=station, worst=worst, **counts)
+            limited = [(one["error"], one["limit"]) for one in own if one.get("limit")]
+            error, limit = max(limited, key=lambda pair: pair[0] / pair[1], default=(0.0, 0.0))
+            worst = _WORST.format(error=error, limit=limit) if limited else ""
+            yield _SUMMARY.format(station=station, worst=worst, **_counts(own))
         for result in self.results:
             if result["outcome"] == FAILED:
                 yield _FAILURE.format(check=result["check"], case=result["case"], why=_why(result))
         if self.left:
             yield _UNFINISHED.format(count=self.left)
-        sentence = _WRITTEN if self.device["wing"] == "rocm" else _NOT_SENT
-        yield sentence.format(path=path, device=self.measured_on)
+        if self.device["wing"] == "rocm":
+            yield _WRITTEN.format(path=path, device=self.measured_on)
+        else:
+            yield _NOT_SENT.format(path=path)
 
 
 def _judged(result: Outcome) -> Outcome:
@@ -253,6 +246,10 @@ def _judged(result: Outcome) -> Outcome:
         return {**result, "outcome": SKIPPED}
     good = "exception" not in result and result.get("error", 0.0) <= result.get("limit", 0.0)
     return {**result, "outcome": PASSED if good else FAILED}
+
+
+def _counts(results: Sequence[Outcome]) -> dict[str, int]:
+    return {outcome: sum(one["outcome"] == outcome for one in results) for outcome in (PASSED, FAILED, SKIPPED)}
 
 
 def _why(result: Outcome) -> Any:

@@ -36,8 +36,9 @@ class Rocm:
             raise
 
 
-def first() -> Rocm | None:
-    """The first AMD GPU that works; None where there is none. Raises the first one's error where none works."""
+def first(index: int = 0) -> Rocm | None:
+    """The first AMD GPU that works, from number `index` on; None where there is none. Raises the first one's error
+    where none works."""
     try:
         number = count()
     except LibraryError as error:
@@ -45,9 +46,9 @@ def first() -> Rocm | None:
             return None
         raise
     failure: FactoryError | None = None
-    for index in range(number):
+    for each in range(index, number):
         try:
-            return Rocm(index)
+            return Rocm(each)
         except FactoryError as error:
             failure = failure or error
     if failure:

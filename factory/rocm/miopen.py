@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import c_float
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from factory.layout import Layout, Shape, Tensor
+from factory.layout import Layout, Place, Shape, Tensor
 from factory.problem import BFLOAT16, ConvolutionProblem, Found, Pair
 from factory.rocm.convolutions import Convolutions
 from factory.rocm.hip import Hip
@@ -34,13 +34,6 @@ _ONE, _ZERO = (ctypes.byref(c_float(value)) for value in (1, 0))
 _FLOAT32 = np.dtype(np.float32)
 
 Run = Callable[..., int]  # a call of the library on pointers: the inputs' and the output's
-
-
-class _Place(NamedTuple):
-    """An array of our own making."""
-
-    pointer: int
-    layout: Layout
 
 
 class Miopen:
@@ -188,7 +181,7 @@ class Miopen:
         self._kernels.copy(tensor, place)
         return place
 
-    def _room(self, slot: str, layout: Layout) -> _Place:
+    def _room(self, slot: str, layout: Layout) -> Place:
         """Device memory of this room's own, that grows with what is asked: one stream keeps one use after the other."""
         pointer, size = self._rooms.get(slot, (0, 0))
         if size < layout.nbytes:
@@ -197,7 +190,7 @@ class Miopen:
                 self._hip.free(self._rooms.pop(slot)[0])
             pointer = self._hip.malloc(layout.nbytes, f"MIOpen, {slot}", asked=layout.nbytes)
             self._rooms[slot] = pointer, layout.nbytes
-        return _Place(pointer, layout)
+        return Place(pointer, layout)
 
 
 def _computed(layout: Layout) -> np.dtype:
@@ -205,10 +198,10 @@ def _computed(layout: Layout) -> np.dtype:
     return _FLOAT32 if layout.dtype == BFLOAT16 else layout.dtype
 
 
-def _repeated(tensor: Tensor, shape: Shape) -> _Place:
+def _repeated(tensor: Tensor, shape: Shape) -> Place:
     """An array as a view of a larger shape, its sizes of 1 repeated."""
     layout = tensor.layout
     missing = len(shape) - len(layout.shape)
     pairs = zip(layout.shape, layout.strides, strict=True)
     strides = (*[0] * missing, *(0 if size == 1 else stride for size, stride in pairs))
-    return _Place(tensor.pointer, Layout.of(shape, strides, layout.dtype))
+    return Place(tensor.pointer, Layout.of(shape, strides, layout.dtype))

@@ -99,7 +99,9 @@ class Rocblas:
             error = self._refused[p.dtype]
             raise LibraryError(error.key, **error.fields)
         operand, result, sums = _TYPES[p.dtype]
-        of_a, of_b, of_c = (operand, p.lda), (operand, p.ldb), (result, p.ldc)
+        of_a: tuple[int, ...] = (operand, p.lda)
+        of_b: tuple[int, ...] = (operand, p.ldb)
+        of_c: tuple[int, ...] = (result, p.ldc)
         tail: tuple[int, ...] = (sums, _STANDARD, _NO_SOLUTION, _NO_FLAGS)
         function = self._library.rocblas_gemm_ex
         if p.batch > 1:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from factory.child import Child, say
 from factory.errors import LibraryError
-from factory.layout import Layout
+from factory.layout import Layout, Place
 from factory.problem import DTYPES, GemmProblem
 from factory.rocm import compiler, libraries
 from factory.rocm.hip import Hip
@@ -78,11 +78,6 @@ def _try(hip: Hip) -> dict[str, LibraryError]:
     return failed
 
 
-class _Place(NamedTuple):
-    pointer: int
-    layout: Layout
-
-
 def run(index: int, steps: Sequence[str]) -> None:
     """The other process: try each step, and say at once how it went."""
     hip = Hip(index)
@@ -104,9 +99,9 @@ def _try_kernels(hip: Hip, kernels: Kernels) -> None:
     """Turn a small matrix over."""
     source = np.arange(_SIZE * _SIZE, dtype=np.float32).reshape(_SIZE, _SIZE)
     packed = Layout.of_packed(source.shape, source.dtype)
-    x, y = (_Place(hip.malloc(source.nbytes), packed) for _ in range(2))
+    x, y = (Place(hip.malloc(source.nbytes), packed) for _ in range(2))
     hip.memcpy(x.pointer, source, source.nbytes)
-    kernels.copy(_Place(x.pointer, Layout.of(packed.shape, packed.strides[::-1], packed.dtype)), y)
+    kernels.copy(Place(x.pointer, Layout.of(packed.shape, packed.strides[::-1], packed.dtype)), y)
     _compare("hipModuleLaunchKernel", hip, y, source.T)
 
 
@@ -119,14 +114,14 @@ def _try_gemm(hip: Hip, rocblas: Rocblas, dtype: str) -> None:
     )
     ones = np.ones((2, _SIZE, _SIZE), DTYPES[dtype])
     result = Layout.of_packed(ones.shape, DTYPES[problem.result])
-    x, y = hip.malloc(ones.nbytes), _Place(hip.malloc(result.nbytes), result)
+    x, y = hip.malloc(ones.nbytes), Place(hip.malloc(result.nbytes), result)
     hip.memcpy(x, ones, ones.nbytes)
     for asked in (problem, batch):
         rocblas.gemm(asked, x, x, y.pointer)
     _compare(f"rocblas_gemm_ex({dtype})", hip, y, np.full(result.shape, _SIZE))
 
 
-def _compare(call: str, hip: Hip, got: _Place, want: np.ndarray) -> None:
+def _compare(call: str, hip: Hip, got: Place, want: np.ndarray) -> None:
     host = np.empty(got.layout.shape, got.layout.dtype)
     hip.memcpy(host, got.pointer, host.nbytes)
     wrong = host != want.astype(host.dtype)

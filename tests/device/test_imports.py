@@ -51,7 +51,9 @@ def room(name):
     """Which floor of the house a module of the package lives on; higher numbers may import lower ones."""
     _, _, rest = name.partition(".")
     first = rest.partition(".")[0]
-    floors = {"lab": 5, "prove": 4, "models": 4, "device": 3, "requests": 2, "array": 2, "simulator": 1, "rocm": 1, "records": 1}
+    floors = {
+        "lab": 5, "prove": 4, "models": 4, "device": 3, "requests": 2, "array": 2, "simulator": 1, "rocm": 1, "records": 1,
+    }  # fmt: skip
     return floors.get(first, 0 if first else 3)  # `factory` itself opens devices; what is left serves all
 
 

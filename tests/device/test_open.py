@@ -62,6 +62,23 @@ def test_an_unknown_wing_is_refused_with_the_known_ones(wing):
     assert repr(wing) in caught.value.text.ja and '"simulator"' in caught.value.text.en
 
 
+@pytest.mark.parametrize("index", [-1, 1.0, "1", None, True])
+def test_a_gpu_is_asked_for_by_a_whole_number_from_0_up(index):
+    for wing in (None, "rocm"):
+        with pytest.raises(ShapeError) as caught:
+            factory.open(wing, index=index)
+        assert caught.value.name == "index"
+
+
+@pytest.mark.parametrize("option", [{"gpu": "gfx900"}, {"memory": 2**20}, {"delay": True}])
+def test_only_the_simulator_is_told_what_to_be(option):
+    with pytest.raises(Unsupported) as caught:
+        factory.open("rocm", **option)
+    assert caught.value.key == "simulator_only"
+    with factory.open(**option) as device:
+        assert device.wing == "simulator"
+
+
 @pytest.mark.parametrize("gpu", ["gfx9999", "", "Radeon", 900])
 def test_an_unknown_gpu_is_refused_with_the_known_ones(gpu):
     with pytest.raises(Unsupported) as caught:

@@ -24,6 +24,12 @@ def folder() -> Path | None:
     return found if found.is_dir() and shutil.which("gcc") else None
 
 
+def hip() -> Path | None:
+    """Where HIP and hiprtc are, with the others or alone (python tools/rocm_libraries.py --hip)."""
+    alone = rocm_libraries.folder(hip_alone=True)
+    return folder() or (alone if alone.is_dir() and shutil.which("gcc") else None)
+
+
 def headers() -> Path | None:
     """Where hip/, rocblas/ and miopen/ are, and no C library's own headers."""
     found = rocm_libraries.folder() / "usr" / "include"
@@ -44,7 +50,7 @@ def python(into: Path, runtime: Path | None = None) -> Path:
 
     It is started by the C library that they need. `runtime` is a folder whose libraries come before them.
     """
-    unpacked = folder()
+    unpacked = hip()
     assert unpacked, MISSING
     lib = unpacked / LIB
     _gcc(into / "compiler_path.so", HERE / "compiler_path.c")
@@ -67,6 +73,8 @@ exec {lib}/ld-linux-x86-64.so.2 --argv0 "$0" --library-path {path} --preload {in
 
 def _compiler(unpacked: Path) -> dict[str, str]:
     """What MIOpen's commands to its compiler hold of the machine that it was built on, and what they are to hold."""
+    if unpacked != folder():
+        return {}
     start = f"env LD_LIBRARY_PATH={unpacked / LIB} {unpacked / LLVM / 'bin'}"
     (assembler,) = set(re.findall(rb"/build/[^\0]*/clang-21", (unpacked / LIB / "libMIOpen.so").read_bytes()))
     return {

@@ -25,7 +25,7 @@ def compiles(source: str, include) -> bool:
 def include(loaded_double):
     """ROCm's headers as the double was built against them."""
     if double.headers() is None:
-        pytest.skip("headers: ROCm's are not here")
+        pytest.skip("real: the headers of ROCm are not here")
     return loaded_double.path / "include"
 
 

@@ -68,7 +68,7 @@ def test_no_gpu(child):
 
 
 def test_a_gpu_that_is_not_there(rocm_double):
-    for index in (1, 7, -1):
+    for index in (1, 7):
         with pytest.raises(factory.LibraryError) as caught:
             factory.open("rocm", index=index)
         assert (caught.value.key, caught.value.index, caught.value.count) == ("no_gpu", index, 1)
@@ -139,7 +139,7 @@ def test_a_wrong_result_in_the_trial_is_told(child, tmp_path, rocm_double):
 from factory.rocm import trial
 from factory.rocm.hip import Hip
 hip = Hip(0)
-place = trial._Place(hip.malloc(8), trial.Layout.of_packed((2,), trial.DTYPES["float32"]))
+place = trial.Place(hip.malloc(8), trial.Layout.of_packed((2,), trial.DTYPES["float32"]))
 hip.memcpy(place.pointer, trial.np.array([16, 15], "float32"), 8)
 try:
     trial._compare("rocblas_gemm_ex(float32)", hip, place, trial.np.full(2, 16))

@@ -63,14 +63,14 @@ def test_a_wait_for_what_never_ends_gives_up_and_names_the_call(endless, how):
 
 def test_once_given_up_nothing_waits_so_long_again(endless):
     device, x = endless
-    device.hip.patience = 1.0
     with pytest.raises(LibraryError):
         device.synchronize()
+    device.hip.patience = 60
     start = perf_counter()
-    for _ in range(5):
+    for _ in range(3):
         with pytest.raises(LibraryError):
             x.numpy()
-    assert perf_counter() - start < 0.9
+    assert perf_counter() - start < 30
 
 
 def test_a_stream_that_ends_after_all_is_waited_for_again(endless, rocm_double):

@@ -83,6 +83,7 @@ def share(graded: Sequence[Graded], holds: Callable[[Graded], bool]) -> str:
 
 
 def right(one: Graded) -> bool:
+    """Whether an answer breaks no rule."""
     return one.fault is None
 
 
@@ -94,11 +95,12 @@ def print_kinds(graded: Sequence[Graded]) -> None:
     print("| kind | " + " | ".join(LANGUAGES) + " |\n|--|" + "--|" * len(LANGUAGES))
     for kind in dict.fromkeys(kind for kind, _ in cells):
         print(f"| {kind} | " + " | ".join(share(cells[kind, language], right) for language in LANGUAGES) + " |")
-    for name, kinds in (("all known kinds", lambda kind: kind != UNKNOWN),):
-        row = [[one for one in graded if one.question.language == of and kinds(one.question.kind)] for of in LANGUAGES]
-        print(f"| {name} | " + " | ".join(share(some, right) for some in row) + " |")
-        refused = [share(some, lambda one: judge.refuses(one.answer)) for some in row]
-        print("| of these refused | " + " | ".join(refused) + " |")
+    known = [
+        [one for one in graded if one.question.kind != UNKNOWN and one.question.language == of] for of in LANGUAGES
+    ]
+    print("| all but unknown | " + " | ".join(share(some, right) for some in known) + " |")
+    refused = [share(some, lambda one: judge.refuses(one.answer)) for some in known]
+    print("| refused of these | " + " | ".join(refused) + " |\n")
 
 
 def print_wrong(graded: Sequence[Graded], most: int) -> None:

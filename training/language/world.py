@@ -3,8 +3,8 @@
 A fact has a kind, slots that a phrasing fills in, the one answer to it, and the words that a right answer must hold.
 English slots carry the article that they need ("a banana", "the sky", "the Netherlands"). What is disputed, or has more
 than one true answer, is left out: no country with two capitals or a contested one, and a language only where one is
-spoken by nearly all. Capitals, languages and names follow the United Nations' list of member states and its two
-languages' customary forms; the course's terms are those of its glossary.
+spoken by nearly all. Names are those in customary use in the two languages; the course's terms are those of its
+glossary where it has them.
 """
 
 from __future__ import annotations

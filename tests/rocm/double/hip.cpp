@@ -38,12 +38,12 @@ std::string from_environment(const char* name, const char* otherwise) {
 // What a test sets: in this process by the functions below, in a child process by its environment.
 struct Settings {
   int devices = std::stoi(from_environment("DOUBLE_DEVICES", "1"));
-  size_t memory = std::stoull(from_environment("DOUBLE_MEMORY", "8589934592"));
+  size_t memory = 8ull << 30;
   std::string arch = from_environment("DOUBLE_ARCH", "gfx900");
-  bool hold = from_environment("DOUBLE_HOLD", "0") != "0";  // work waits until something waits for it
-  std::atomic<bool> hang{false};                            // work never ends
-  double patience = 10;                                     // seconds after which a wait for such work gives up
-  int order = 0;                                            // of blocks and threads: see the engine
+  bool hold = false;              // work waits until something waits for it
+  std::atomic<bool> hang{false};  // work never ends
+  double patience = 10;           // seconds after which a wait for such work gives up
+  int order = 0;                  // of blocks and threads: see the engine
 } settings;
 
 // Calls

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <regex>
 #include <sstream>
 #include <vector>
@@ -53,28 +54,11 @@ bool run(std::vector<std::string> words, const fs::path& said) {
 
 hiprtcResult compile(_hiprtcProgram& p, int count, const char** options) {
   std::string arch;
-  std::vector<std::string> words = {"g++",
-                                    "-std=c++17",
-                                    "-O2",
-                                    "-fPIC",
-                                    "-w",
-                                    "-x",
-                                    "c++",
-                                    "-nostdinc",
-                                    "-nostdinc++",
-                                    "-fvisibility=hidden",
-                                    "-fno-exceptions",
-                                    "-fno-rtti",
-                                    "-fno-threadsafe-statics",
-                                    "-fno-math-errno",
-                                    "-march=native",
-                                    "-ffp-contract=off"};
   for (int i = 0; i < count; i++) {
-    const std::string option = options[i];
-    if (option.rfind("--offload-arch=", 0) == 0) arch = option.substr(option.find('=') + 1);
-    else if (option.rfind("-D", 0) == 0) words.push_back(option);
-    else if (option.rfind("-O", 0) != 0 && option.rfind("-std=", 0) != 0 && option.rfind("-f", 0) != 0)
+    const std::string option = options[i], wanted = "--offload-arch=";
+    if (option.rfind(wanted, 0) != 0)
       return p.log = "the double does not know the option " + option + "\n", HIPRTC_ERROR_INVALID_OPTION;
+    arch = option.substr(wanted.size());
   }
   arch = arch.substr(0, arch.find(':'));
   if (!std::regex_match(arch, std::regex("gfx[0-9a-f]{3,4}")))
@@ -86,7 +70,11 @@ hiprtcResult compile(_hiprtcProgram& p, int count, const char** options) {
                  said = work / "said";
   std::ofstream(source) << "#include \"" << (here() / "prelude.h").string() << "\"\n#line 1 \"" << p.name << "\"\n"
                         << p.source << "\n";
-  auto preprocess = words, build = words;
+  // As in hiprtc there are no standard headers, and no exceptions.
+  std::istringstream flags(
+      "g++ -std=c++17 -O2 -march=native -ffp-contract=off -fno-math-errno -fPIC -fvisibility=hidden -fno-exceptions "
+      "-fno-rtti -fno-threadsafe-statics -nostdinc -nostdinc++ -w -x c++");
+  std::vector<std::string> preprocess(std::istream_iterator<std::string>(flags), {}), build = preprocess;
   preprocess.insert(preprocess.end(), {"-E", source.string(), "-o", unit.string()});
   build.insert(build.end(), {"-shared", unit.string(), "-o", object.string(), "-lm", "-Wl,-z,defs"});
   bool good = run(preprocess, said);

@@ -85,7 +85,9 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_terminal_summary(terminalreporter):
     """One line for whoever started this."""
-    counts = Counter({kind: len(terminalreporter.stats.get(kind, [])) for kind in ("passed", "xfailed", "failed", "error")})
+    counts = Counter(
+        {kind: len(terminalreporter.stats.get(kind, [])) for kind in ("passed", "xfailed", "failed", "error")}
+    )
     told = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
     errors = ", ".join(f"{dtype} {error:.1e}" for dtype, error in sorted(worst.items()))
     kernels = f"{len(emulator.launches)} launches of {len(set(emulator.launches))} kernels"

@@ -1,0 +1,129 @@
+"""What the rocm wing does beside the contract that both wings share: large copies in pieces, arrays of more dimensions
+than a library's descriptor has, find without the room to run, times that are read late, and odd callers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import factory
+from factory import ConvolutionProblem, LibraryError
+from factory.rocm import compiler, convolutions, events, kernels, libraries
+
+MIB = 2**20
+PROBLEM = ConvolutionProblem(1, 8, 40, 40, 8, 3, 3, pad=(1, 1))
+
+
+def numbers(*shape):
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_an_array_larger_than_all_pinned_buffers_goes_up_and_comes_back(device, rocm_double, hold):
+    rocm_double.set(hold=hold)
+    data = np.random.default_rng(0).integers(0, 256, 23 * MIB + 5, np.uint8)
+    x = device.array(data)
+    assert rocm_double.calls("hipHostMalloc") <= 4
+    data_before = data.copy()
+    data[:] = 0  # it was staged at the call
+    assert np.array_equal(x.numpy(), data_before) and rocm_double.calls("hipHostMalloc") <= 4
+
+
+def test_more_dimensions_than_miopen_has(device):
+    x, row = numbers(2, 3, 4, 2, 3), numbers(3, 1, 2, 1)
+    a, b = device.array(x), device.array(row)
+    assert np.allclose(device.add(a, b).numpy(), x + row)
+    assert np.allclose(device.multiply(a, a).numpy(), x * x)
+    assert np.array_equal(device.activate(a, "abs").numpy(), np.abs(x))
+
+
+def test_a_copy_of_more_dimensions_than_one_launch_walks(device):
+    shape = (2, 3, 2, 1, 2, 3, 2, 2, 2, 2)
+    data = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    axes = (9, 0, 7, 2, 3, 8, 5, 1, 6, 4)
+    assert np.array_equal(device.copy(device.array(data).transpose(axes)).numpy(), data.transpose(axes))
+
+
+def test_a_copy_of_more_elements_than_one_launch_has(device, rocm_double, monkeypatch):
+    kernels._copy.cache_clear()
+    monkeypatch.setattr(kernels, "_LARGEST_COPY", 100)
+    data = numbers(7, 50, 3)
+    launches = rocm_double.calls("hipModuleLaunchKernel")
+    assert np.array_equal(device.copy(device.array(data).transpose(2, 0, 1)).numpy(), data.transpose(2, 0, 1))
+    assert rocm_double.calls("hipModuleLaunchKernel") - launches > 10
+    kernels._copy.cache_clear()
+
+
+def test_find_without_the_room_to_run_tells_what_there_is_and_no_times(rocm_double):
+    rocm_double.set(memory=60_000)  # x, w and y take over 100,000 bytes
+    with factory.open("rocm") as device:
+        found = device.find(PROBLEM)
+        assert {s.solver for s in found} >= {"ConvDirectNaiveConvFwd", "GemmFwdRest"}
+        assert {(s.milliseconds, s.evidence) for s in found} == {(None, "estimated")}
+        assert device.memory.in_use == 0
+
+
+def test_find_measures_here_what_miopen_offers(device, rocm_double):
+    found = device.find(PROBLEM)
+    ran = rocm_double.calls("miopenConvolutionForwardImmediate")
+    assert ran >= 2 * len(found) and all(s.milliseconds > 0 for s in found)
+    assert {s.solver: s.workspace for s in found}["GemmFwdRest"] == 4 * 8 * 3 * 3 * 40 * 40
+    device.find(PROBLEM)
+    assert rocm_double.calls("miopenConvolutionForwardImmediate") == ran
+    assert not any(command.station == "MIOpen" for command in device.timeline)  # trying is no command of the learner's
+
+
+def test_a_long_race_ends_after_its_first_turn(device, rocm_double, monkeypatch):
+    monkeypatch.setattr(convolutions, "_ENOUGH", 0.0)
+    found = device.find(PROBLEM)
+    assert rocm_double.calls("miopenConvolutionForwardImmediate") == len(found)
+
+
+def test_times_are_read_when_they_are_over_and_not_waited_for(device, rocm_double):
+    x, y = device.array(numbers(2, 2)), device.empty((2, 2))
+    device.copy(x, out=y)
+    rocm_double.set(hang=True)
+    for _ in range(events._PENDING + 50):
+        device.copy(x, out=y)  # nothing of it has ended, and handing over waits for none
+    rocm_double.set(hang=False)
+    device.synchronize()
+    for _ in range(10):
+        device.copy(x, out=y)
+    assert all(command.milliseconds >= 0 for command in device.timeline)
+
+
+def test_streams_and_events_say_what_they_are(device):
+    event = device.hip.event_create()
+    assert "not recorded" in repr(event) and "Stream 1" in repr(device.hip.stream_create())
+    device.hip.event_record(event)
+    assert "not" not in repr(event) and device.hip.patience == events.PATIENCE
+
+
+def test_a_kernel_that_cannot_be_kept_runs_all_the_same(rocm_double, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiler.os, "replace", full)
+    with factory.open("rocm") as device:
+        assert np.array_equal(device.copy(device.array(numbers(3, 4)).T).numpy(), numbers(3, 4).T)
+
+
+def test_what_hip_python_does_not_have_or_take_is_told(device):
+    with pytest.raises(LibraryError) as caught:
+        device.hip.api.hipDoesNotExist()
+    assert caught.value.key == "absent" and "hipDoesNotExist" in caught.value.text.en
+    with pytest.raises(ValueError):  # hip-python's own: no status
+        device.hip.api.hipMemcpy(
+            np.zeros((4, 4))[:, ::2], np.zeros(8), 8, device.hip._module.hipMemcpyKind.hipMemcpyHostToHost
+        )
+
+
+def test_where_the_process_cannot_be_looked_at_one_runtime_is_taken_for_granted(device, monkeypatch):
+    def nowhere(path, *_, **__):
+        raise FileNotFoundError(path)
+
+    assert len(libraries.runtimes()) == 1
+    monkeypatch.setattr(libraries.Path, "read_text", nowhere)
+    assert libraries.runtimes() == []
+    libraries.one_runtime()
