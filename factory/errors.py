@@ -399,8 +399,8 @@ class ModelError(FactoryError):
         "character": Text(
             "{got} は描けません。描けるのは、半角の数字 0 から 9 と、ひらがなの「あ」から「ん」(濁点や小さい字はなし)の "
             "1 文字です。",
-            "{got} cannot be drawn; pass one character: a digit from 0 to 9, or a hiragana from 「あ」 to 「ん」 (without "
-            "voicing marks, and no small ones).",
+            "{got} cannot be drawn; pass one character: a digit from 0 to 9, or a basic hiragana, "
+            "without voicing marks, and no small one.",
         ),
         "dark_ink": Text(
             "絵のふちが明るすぎます。黒い地に明るい線で描いた絵が必要です。白い紙に黒い線なら、255 - image を渡してください。",

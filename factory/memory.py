@@ -97,7 +97,7 @@ class Ledger:
         return self._enter(Allocation(cached.pointer, nbytes, cached.reserved, name, True, caller()))
 
     def remove(self, pointer: int) -> None:
-        """Strike out what hipFree is about to take."""
+        """Strike out what goes back by hipFree."""
         line = self._lines.pop(pointer)
         del self._sorted[bisect_right(self._sorted, pointer) - 1]
         self.reserved -= line.reserved

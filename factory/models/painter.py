@@ -2,7 +2,7 @@
 
 Class-conditional flow matching (Lipman et al. 2023; Liu et al. 2023, "rectified flow") with classifier-free guidance
 (Ho and Salimans 2022): a network says, for a picture on its way, where each pixel has to go, and the picture follows.
-Letters in shapes: C channels, E width of the embedding, F numbers of all scales and shifts, S steps.
+Letters in shapes: C channels, S steps.
 """
 
 from __future__ import annotations
@@ -234,8 +234,8 @@ class _Run:
     def _room(self, *shape: int) -> DeviceArray:
         return self._kept.enter_context(self._painter.device.empty(shape, name="activations"))
 
-    def _all_films(self) -> DeviceArray:
-        """Scales and shifts (S, 2, F, 1, 1) of every norm at every step, with the class and without it.
+    def _all_films(self) -> list[tuple[DeviceArray, DeviceArray]]:
+        """Scale and shift (S, 2, C, 1, 1) of each norm, for every step, with the class and without it.
 
         They depend on class and time alone, so that a few matrix products make all of them before the first step.
         """
@@ -256,11 +256,19 @@ class _Run:
         films = self._room(2 * steps, painter._film.shape[0])
         device.gemm(both, painter._film, transpose_b=True, out=films)
         device.add(films, painter._film_bias, out=films)
-        return films.reshape(steps, 2, -1, 1, 1)
+        parts, start = [], 0
+        for c in painter._channels:
+            scale, shift = self._room(steps, 2, c, 1, 1), self._room(steps, 2, c, 1, 1)
+            for part in (scale, shift):
+                device.copy(films[:, start : start + c], out=part.reshape(2 * steps, c))
+                start += c
+            parts.append((scale, shift))
+        return parts
 
     def step(self, step: int) -> None:
         """Move the picture on by one of its steps."""
-        painter, device, films = self._painter, self._painter.device, self._films_of(step)
+        painter, device = self._painter, self._painter.device
+        films = ((scale[step], shift[step]) for scale, shift in self._films)
         high, low, state, velocity = self._high, self._low, self._state, self._velocity
         before, lower, lowest, after = painter._blocks
         with device.timeline.at(layer=1):
@@ -292,13 +300,6 @@ class _Run:
             device.copy(apart, out=self._pixels)
             device.activate(self._pixels, "clippedrelu", alpha=1.0, out=self._pixels)
             return self._pixels.numpy().reshape(SIDE, SIDE)
-
-    def _films_of(self, step: int) -> Iterator[tuple[DeviceArray, DeviceArray]]:
-        """Scale and shift (2, C, 1, 1) of each norm of a step, in order."""
-        films, start = self._films[step], 0
-        for c in self._painter._channels:
-            yield films[:, start : start + c], films[:, start + c : start + 2 * c]
-            start += 2 * c
 
     def _block(self, block: Block, level: _Level, films: Iterator[tuple[DeviceArray, DeviceArray]]) -> None:
         """state += second(act(first(act(state))))."""

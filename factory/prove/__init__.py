@@ -219,7 +219,9 @@ class Proof:
     def write(self, path: str) -> None:
         """Write the report. Raises OSError where that cannot be."""
         text = json.dumps(self.report(), ensure_ascii=False, indent=1)
-        Path(path).write_text(text.replace(str(Path.home()), "~") + "\n", "utf-8")
+        if Path.home().name:  # not the root of all folders, as in some containers
+            text = text.replace(str(Path.home()), "~")
+        Path(path).write_text(text + "\n", "utf-8")
 
     def summary(self, path: str) -> Iterator[Text]:
         """The report in a few lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -76,10 +77,11 @@ def _write(file: Path | None, code: bytes) -> None:
     """Keep a code object where that is possible: whole or not at all, whoever else writes the same."""
     if file is None:
         return
-    try:
+    with contextlib.suppress(OSError):
         descriptor, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(descriptor, "wb") as part:
-            part.write(hashlib.sha256(code).digest() + code)
-        os.replace(name, file)
-    except OSError:
-        pass
+        try:
+            with os.fdopen(descriptor, "wb") as part:
+                part.write(hashlib.sha256(code).digest() + code)
+            os.replace(name, file)
+        except OSError:
+            os.unlink(name)

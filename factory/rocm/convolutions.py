@@ -133,7 +133,8 @@ class Convolutions:
             if not any(solution.solver == name for solution in found):
                 dropped.setdefault(name, _NOT_OFFERED)
         known = _Known(Found(found, dropped), {offer.name: offer for offer in offers}, operands, sizes)
-        self._known[problem] = known
+        if times is not _NO_TIMES:  # else the next search may find the memory to measure in
+            self._known[problem] = known
         return known
 
     def _measure(

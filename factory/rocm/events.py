@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from math import nan
 from time import perf_counter, sleep
 from typing import Any
 
@@ -18,7 +19,7 @@ _PENDING = 1024  # commands whose times were not read yet, from which on the old
 
 
 class Span:
-    """The time that a command took: two events, then milliseconds."""
+    """The time that a command took: two events, then milliseconds; nan where its events were gone before a reading."""
 
     __slots__ = ("milliseconds", "start", "stop")
 
@@ -149,10 +150,25 @@ class Events:
         self.gave_up = False
 
     def close(self) -> None:
-        """Read the times that are still out, and destroy all events, whoever holds them."""
+        """Read the times that are still out, and destroy all events, whoever holds them.
+
+        A time that cannot be read is nan from now on; the first such failure is raised when all is done.
+        """
         with ExitStack() as everything:  # one that cannot be destroyed does not keep the others
             while self._made:
                 everything.callback(self._api.hipEventDestroy, self._made.pop())
-            while self._pending:
-                self.milliseconds(self._pending.popleft())
-            self.free.clear()
+            everything.callback(self.free.clear)
+            self._read_all()
+
+    def _read_all(self) -> None:
+        failure: BaseException | None = None
+        while self._pending:
+            span = self._pending.popleft()
+            try:
+                self.milliseconds(span)
+            except BaseException as error:  # an interrupt too: no span may keep an event that is destroyed next
+                failure = failure or error
+                span.milliseconds = nan
+                self.drop(span)
+        if failure:
+            raise failure

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.errors import InvalidPointer, LibraryError, OutOfDeviceMemory, ShapeError, UseAfterFree
+from factory.errors import FactoryError, InvalidPointer, LibraryError, OutOfDeviceMemory, ShapeError, UseAfterFree
 from factory.memory import Allocation, Ledger, host_bytes
 from factory.problem import check_sizes
 from factory.rocm import libraries
@@ -95,7 +95,7 @@ class Hip:
         self.timeline = Timeline(self._elapsed)
         self.after_wait: Callable[[], None] = lambda: None
         self._closed = False
-        self._enter()
+        self.enter()
         self._capacity = self.mem_get_info()[1]
         with ExitStack() as undo:
             self._events = Events(self.api, self._module)
@@ -129,7 +129,7 @@ class Hip:
         The caller gives them back by `free` (with `asked`, an array's block, the pool does). Raises
         OutOfDeviceMemory where the GPU has no room, when the pool has made some.
         """
-        self._enter()
+        self.enter()
         check_sizes("hipMalloc", None, nbytes=nbytes)
         try:
             return self._allocate(nbytes, name, asked)
@@ -158,10 +158,11 @@ class Hip:
     def free(self, pointer: int) -> None:
         """hipFree: give back what malloc gave; waits for all work first. Raises DoubleFree or InvalidPointer."""
         line = self.ledger.freeable(pointer, "hipFree")
+        self._open()
         try:
             self.device_synchronize()
-        except LibraryError:
-            if not self._events.gave_up:  # a status, and not a wait without end, in which hipFree would join
+        except FactoryError:
+            if not self._events.gave_up:  # work that broke off, and not a wait without end, in which hipFree would join
                 self._give_back(line)
             raise
         self._give_back(line)
@@ -174,7 +175,7 @@ class Hip:
 
     def mem_get_info(self) -> tuple[int, int]:
         """hipMemGetInfo: free and total bytes of the device."""
-        self._enter()
+        self.enter()
         free, total = self.api.hipMemGetInfo()
         return int(free), int(total)
 
@@ -244,8 +245,8 @@ class Hip:
         stream: Stream | None = None,
     ) -> None:  # fmt: skip
         """Hand work to a stream, between two events while the timeline is on, and enter it in the timeline."""
+        self.enter()
         queue = self._streams[0] if stream is None else self._queue(call, stream)
-        self._enter()
         events = self._events
         events.last = call
         if not self.timeline.enabled:
@@ -284,7 +285,7 @@ class Hip:
 
     def stream_create(self) -> Stream:
         """hipStreamCreateWithFlags(hipStreamNonBlocking)."""
-        self._enter()
+        self.enter()
         self._streams.append(Stream(len(self._streams), self.api.hipStreamCreateWithFlags(_NON_BLOCKING)))
         return self._streams[-1]
 
@@ -314,6 +315,7 @@ class Hip:
 
     def _queue(self, call: str, stream: Stream | None) -> Stream:
         """The stream, or the device's own; InvalidPointer for one that is not (or no longer) this device's."""
+        self._open()
         if stream is None:
             return self._streams[0]
         if stream not in self._streams:
@@ -327,7 +329,7 @@ class Hip:
 
     def event_create(self) -> Event:
         """hipEventCreate."""
-        self._enter()
+        self.enter()
         return Event(self._events)
 
     def event_record(self, event: Event, stream: Stream | None = None) -> None:
@@ -338,10 +340,12 @@ class Hip:
 
     def event_query(self, event: Event) -> bool:
         """hipEventQuery: whether the event was passed."""
+        self._open()
         return event.recorded and self._events.passed(event.handle)
 
     def event_synchronize(self, event: Event) -> None:
         """Wait until the event was passed, as hipEventSynchronize does."""
+        self._open()
         if event.recorded:
             self._events.wait("hipEventSynchronize", event.handle)
             self.after_wait()
@@ -359,6 +363,7 @@ class Hip:
 
     def device_synchronize(self) -> None:
         """Wait for all work of all streams, as hipDeviceSynchronize does."""
+        self._open()
         for stream in self._streams:
             self._events.wait_for_stream("hipDeviceSynchronize", stream.handle)
         self.after_wait()
@@ -371,10 +376,14 @@ class Hip:
             if not self._events.gave_up or all(self._events.idle(stream.handle) for stream in self._streams):
                 self.closing.close()
 
-    def _enter(self) -> None:
-        """Refuse what comes after close, and make HIP take this thread to mean this device."""
-        if self._closed:
-            raise UseAfterFree("closed")
+    def enter(self) -> None:
+        """Make HIP take this thread to mean this device; before all that is made on it. Raises UseAfterFree after
+        close."""
+        self._open()
         if _here.index != self.index:
             self.api.hipSetDevice(self.index)
             _here.index = self.index
+
+    def _open(self) -> None:
+        if self._closed:
+            raise UseAfterFree("closed")

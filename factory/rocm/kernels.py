@@ -138,6 +138,7 @@ class Kernels:
         self._hip.launch("kernels", call, tensors[result].layout, launch.operations, launch.nbytes, work)
 
     def _function(self, kernel: str) -> Any:
+        self._hip.enter()
         api = self._hip.api
         if self._module is None:
             self._code = code_object(self._hip.arch, api.gpu)
@@ -150,12 +151,17 @@ class Kernels:
 
     def _watch(self) -> None:
         """Make the three numbers in the host's memory by which `gather` tells of an id that is not in the table."""
+        self._hip.enter()
         pinned = self._hip.api.hipHostMalloc(12, 0)
         self._hip.closing.callback(self._hip.api.hipHostFree, pinned)
         self._fault_pointer = int(self._hip.api.hipHostGetDevicePointer(pinned, 0))
         self._fault = (ctypes.c_int32 * 3).from_address(int(pinned))
         self._fault[0] = 0
         self._hip.after_wait = self._raise_fault
+        self._hip.closing.callback(self._unwatch)  # runs before hipHostFree
+
+    def _unwatch(self) -> None:
+        self._hip.after_wait = lambda: None
 
     def _raise_fault(self) -> None:
         if self._fault[0]:

@@ -102,6 +102,7 @@ class MiopenLibrary:
     @cached_property
     def handle(self) -> int:
         """A handle bound to the device's stream."""
+        self._hip.enter()
         handle = c_void_p()
         self.call("miopenCreateWithStream", ctypes.byref(handle), int(self._hip.stream))
         self._hip.closing.callback(self.call, "miopenDestroy", handle.value)

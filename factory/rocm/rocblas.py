@@ -125,6 +125,7 @@ class Rocblas:
     @cached_property
     def _handle(self) -> int:
         """A handle bound to the device's stream."""
+        self._hip.enter()
         handle = c_void_p()
         self._check("rocblas_create_handle", self._library.rocblas_create_handle(ctypes.byref(handle)))
         self._hip.closing.callback(self._call, "rocblas_destroy_handle", handle.value)

@@ -116,9 +116,11 @@ def _try_gemm(hip: Hip, rocblas: Rocblas, dtype: str) -> None:
     result = Layout.of_packed(ones.shape, DTYPES[problem.result])
     x, y = hip.malloc(ones.nbytes), Place(hip.malloc(result.nbytes), result)
     hip.memcpy(x, ones, ones.nbytes)
-    for asked in (problem, batch):
+    one = Layout.of_packed(ones.shape[1:], DTYPES[problem.result])
+    for call, asked, layout in (("rocblas_gemm_ex", problem, one), ("rocblas_gemm_strided_batched_ex", batch, result)):
+        hip.memset(y.pointer, 0, result.nbytes)
         rocblas.gemm(asked, x, x, y.pointer)
-    _compare(f"rocblas_gemm_ex({dtype})", hip, y, np.full(result.shape, _SIZE))
+        _compare(f"{call}({dtype})", hip, Place(y.pointer, layout), np.full(layout.shape, _SIZE))
 
 
 def _compare(call: str, hip: Hip, got: Place, want: np.ndarray) -> None:

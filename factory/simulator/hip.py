@@ -143,8 +143,14 @@ class Hip:
     def free(self, pointer: int) -> None:
         """hipFree: give back what malloc gave; waits for all work first. Raises DoubleFree or InvalidPointer."""
         line = self.ledger.freeable(pointer, "hipFree")
-        self.device_synchronize()
-        start = perf_counter()
+        self._open()
+        try:
+            self.device_synchronize()
+        finally:  # also where the last work breaks off
+            self._give_back(line)
+
+    def _give_back(self, line: Allocation) -> None:
+        pointer, start = line.pointer, perf_counter()
         self.ledger.remove(pointer)
         self._mapped.pop(pointer, None)
         self._windows.pop(pointer, None)
@@ -153,6 +159,7 @@ class Hip:
 
     def mem_get_info(self) -> tuple[int, int]:
         """hipMemGetInfo: free and total bytes of the device."""
+        self._open()
         return self._capacity - self.ledger.reserved, self._capacity
 
     def memset(self, pointer: int, value: int, nbytes: int, stream: Stream | None = None) -> None:
@@ -261,7 +268,6 @@ class Hip:
             if self.timeline.enabled:
                 self.timeline.record(station, call, problem, operations, nbytes, start, stop)
             return
-        self._open()
         begin, end = Point(queue), Point(queue)
         queue.waiting.extend((begin.passed, work, end.passed))
         if self.timeline.enabled:
@@ -312,6 +318,7 @@ class Hip:
 
     def _queue(self, call: str, stream: Stream | None) -> Stream:
         """The stream, or the null stream; InvalidPointer for one that is not (or no longer) this device's."""
+        self._open()
         if stream is None:
             return self._streams[0]
         if stream not in self._streams:
@@ -320,6 +327,7 @@ class Hip:
 
     def event_create(self) -> Event:
         """hipEventCreate."""
+        self._open()
         return Event()
 
     def event_record(self, event: Event, stream: Stream | None = None) -> None:
@@ -333,15 +341,18 @@ class Hip:
 
     def event_query(self, event: Event) -> bool:
         """hipEventQuery: whether the event was passed."""
+        self._open()
         return event.point is not None and event.point.seconds is not None
 
     def event_synchronize(self, event: Event) -> None:
         """hipEventSynchronize: wait until the event was passed."""
+        self._open()
         if event.point is not None:
             event.point.reach()
 
     def event_elapsed_time(self, start: Event, stop: Event) -> float:
         """hipEventElapsedTime: milliseconds between two events; LibraryError where one was not passed yet."""
+        self._open()
         seconds = []
         for name, event in (("start", start), ("stop", stop)):
             if event.point is None or event.point.seconds is None:
@@ -354,6 +365,7 @@ class Hip:
 
     def device_synchronize(self) -> None:
         """hipDeviceSynchronize: wait for all work of all streams."""
+        self._open()
         for stream in self._streams:
             self.stream_synchronize(stream)
 

@@ -79,7 +79,7 @@ def test_the_share_of_right_answers_climbs_with_the_layers(model):
     ("question", "hero"), [("Tell me a story about a cat.", "cat"), ("いぬのお話をして。", "いぬ")]
 )
 def test_a_story_ends_by_itself_and_has_its_hero(model, question, hero):
-    ids = list(model.generate(model.prompt(question), 224, temperature=0.7, seed=0))
+    ids = list(model.generate(model.prompt(question), 224, temperature=0.4, seed=0))
     assert 40 < len(ids) < 224
     assert hero in model.tokenizer.decode(ids)
 

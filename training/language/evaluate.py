@@ -22,7 +22,7 @@ from training.language.stories import read_book, story_requests, with_article
 from training.language.world import FACTS, Fact
 
 LONGEST_ANSWER, LONGEST_STORY = 64, 224
-STORIES, STORY_TEMPERATURE = range(20), 0.7
+STORIES, STORY_TEMPERATURE = range(20), 0.4
 REQUESTS = {"en": "Tell me a story.", "ja": "お話を聞かせて。"}
 SAMPLES = ("What is the capital of Japan?", "日本の首都はどこですか?", "What does rocBLAS do?", "MIOpenは何をしますか?")
 

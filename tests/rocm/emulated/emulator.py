@@ -2,9 +2,8 @@
 
 It drives the emulator in tinygrad's repository (test/mockgpu/amd, MIT; tried at a9069c177a), of which TINYGRAD names a
 checkout; the package on PyPI does not have it. It knows CDNA3, RDNA3 and RDNA4, and code for the other GPUs of those
-families is near enough: every result is compared with NumPy. What it cannot do it says, and the launch fails.
-
-Five gaps of it are filled here from outside: see `_fill_the_gaps` and gaps.py.
+families is near enough: every result is compared with NumPy. What it cannot do it says, and the launch fails; gaps.py
+fills what matters here.
 """
 
 from __future__ import annotations

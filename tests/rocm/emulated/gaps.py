@@ -119,6 +119,15 @@ class Wave:
         mask = self.scalars[126:128].view(np.uint64)[0] if size == 64 else self.scalars[126]
         self.active = (np.uint64(mask) >> np.arange(size, dtype=np.uint64) & np.uint64(1)).astype(bool)
 
+    @property
+    def pc(self):
+        """Address of the instruction; 4 or 8 is added to it when that is done."""
+        return self.scalars[256:258].view(np.uint64)[0]
+
+    @pc.setter
+    def pc(self, address):
+        self.scalars[256:258] = np.atleast_1d(address).view(np.uint32)
+
     def source(self, operand):
         """The 32 bits of an operand in each lane: a vector register (from 256 on), or a scalar or constant."""
         return self.vectors[operand.offset - 256].copy() if operand.offset >= 256 else self.scalars[operand.offset]
@@ -162,7 +171,25 @@ def _read_u16(wave, inst):
     wave.vectors[inst.vdst.offset - 256, wave.active] = bytes_[start] | bytes_[start + 1].astype(np.uint32) << 8
 
 
-BY_HAND = {"ds_swizzle_b32": _swizzle, "v_div_fixup_f16": _div_fixup_f16, "ds_read_u16": _read_u16}
+def _getpc(wave, inst):
+    """s_getpc_b64: the address of the next instruction."""
+    start = inst.sdst.offset
+    wave.scalars[start : start + 2] = np.atleast_1d(wave.pc + np.uint64(inst.size())).view(np.uint32)
+
+
+def _setpc(wave, inst):
+    """s_setpc_b64: go on there."""
+    start = inst.ssrc0.offset
+    wave.pc = wave.scalars[start : start + 2].view(np.uint64)[0] - np.uint64(inst.size())
+
+
+BY_HAND = {
+    "ds_swizzle_b32": _swizzle,
+    "v_div_fixup_f16": _div_fixup_f16,
+    "ds_read_u16": _read_u16,
+    "s_getpc_b64": _getpc,
+    "s_setpc_b64": _setpc,
+}
 
 
 def _do_by_hand(emu):
@@ -178,7 +205,7 @@ def _do_by_hand(emu):
         def run(scalars, vectors, shared):
             wave = Wave(scalars.value, vectors.value, shared.value, emu._wave_size(arch))
             do(wave, inst)
-            wave.scalars[256:258].view(np.uint64)[0] += inst.size()
+            wave.pc += np.uint64(inst.size())
 
         uses = SimpleNamespace(arg=SimpleNamespace(globals=(0, 1, 3)))  # of the emulator's buffers
         return (uses, SimpleNamespace(fxn=run)), inst
