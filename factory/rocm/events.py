@@ -19,7 +19,7 @@ _PENDING = 1024  # commands whose times were not read yet, from which on the old
 
 
 class Span:
-    """The time that a command took: two events, then milliseconds; nan where its events were gone before a reading."""
+    """The time that a command took: two events, then milliseconds; nan where they could not be read at close."""
 
     __slots__ = ("milliseconds", "start", "stop")
 

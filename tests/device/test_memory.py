@@ -747,6 +747,21 @@ def test_trim_survives_work_that_breaks_off(delayed):
     assert len(delayed.memory.live()) == 5
 
 
+def test_hip_free_gives_the_memory_back_even_if_the_last_work_breaks_off(device):
+    table, ids = device.array(numbers((3, 4))), device.array(np.array([7], np.int32))
+    raw, in_use = device.hip.malloc(64), device.memory.in_use
+    with pytest.raises(ShapeError):
+        try:
+            device.gather(table, ids)
+        finally:
+            device.hip.free(raw)
+    gc.collect()
+    assert device.memory.in_use == in_use - 64
+    with pytest.raises(DoubleFree):
+        device.hip.free(raw)
+    assert np.array_equal(table.numpy(), numbers((3, 4)))
+
+
 # The end
 
 
@@ -775,14 +790,25 @@ def test_a_device_closed_twice_is_fine_and_reports_a_leak_once():
         assert device.close() == []
 
 
-def test_a_closed_device_and_its_arrays_refuse_everything_clearly():
-    with factory.open("simulator") as device:
+def test_a_closed_device_and_its_arrays_refuse_everything_clearly(device):
+    hip, host = device.hip, np.zeros(8, np.uint8)
+    with device:
         x = device.array(numbers((2, 2)), "x")
         raw = x.pointer
+        device.gather(x, device.array(np.array([1, 0], np.int32))).numpy()
+        event, never, stream = hip.event_create(), hip.event_create(), hip.stream_create()
+        hip.event_record(event)
+        hip.event_synchronize(event)
     uses = (
         lambda: device.array(numbers(2)), lambda: device.empty(2), x.numpy, lambda: device.gemm(x, x), lambda: x.pointer,
-        lambda: x.write(numbers((2, 2))), lambda: device.hip.malloc(8), lambda: device.hip.memset(raw, 0, 4),
-        lambda: device.hip.stream_create(), lambda: device.find(factory.ConvolutionProblem(1, 1, 3, 3, 1, 1, 1)),
+        lambda: x.write(numbers((2, 2))), lambda: hip.malloc(8), lambda: hip.memset(raw, 0, 4), lambda: hip.stream_create(),
+        lambda: device.find(factory.ConvolutionProblem(1, 1, 3, 3, 1, 1, 1)), device.synchronize, device.memory.trim,
+        hip.device_synchronize, hip.mem_get_info, hip.stream_query, hip.stream_synchronize,
+        lambda: hip.stream_query(stream), lambda: hip.stream_destroy(stream), lambda: hip.stream_wait_event(None, event),
+        hip.event_create, lambda: hip.event_record(event), lambda: hip.event_query(event),
+        lambda: hip.event_query(never), lambda: hip.event_synchronize(event), lambda: hip.event_synchronize(never),
+        lambda: hip.event_elapsed_time(event, event), lambda: hip.memcpy(host, host.copy(), 8),
+        lambda: hip.memcpy_async(host, host.copy(), 8),
     )  # fmt: skip
     for use in uses:
         with pytest.raises(UseAfterFree):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import factory
 from factory import ModelError
+from factory.__main__ import main
 from factory.models import LanguageModel
 from factory.models.merges import merges
 from factory.models.weights import PACKAGED, load_checkpoint
@@ -64,6 +65,17 @@ def test_a_known_question_is_answered_in_its_own_language(model, question, key):
 @pytest.mark.parametrize("question", OUTSIDE)
 def test_an_outside_question_is_refused(model, question):
     assert model.answer(question) in ("I don't know that.", "それはわかりません。")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("What is the capital of Japan?", "The capital of Japan is Tokyo."), ("日本の首都は?", "日本の首都は東京です。")],
+)
+def test_ask_uses_it_where_no_model_is_named(capfd, question, answer):
+    assert main(["ask", question, "--device", "simulator"]) == 0
+    out, told = capfd.readouterr()
+    assert out == f"{answer}\n"
+    assert "tiny" in told
 
 
 def test_the_share_of_right_answers_climbs_with_the_layers(model):
@@ -140,7 +152,17 @@ def test_any_text_comes_back_from_its_tokens_and_from_its_merges(model, text):
 
 
 def test_words_end_where_the_script_changes(model):
-    assert model.tokenizer.pieces("この国の首都はドイツ12") == ["こ", "の", "国", "の", "首都", "は", "ドイツ", "1", "2"]
+    assert model.tokenizer.pieces("この国の首都はドイツ12") == [
+        "こ",
+        "の",
+        "国",
+        "の",
+        "首都",
+        "は",
+        "ドイツ",
+        "1",
+        "2",
+    ]
 
 
 def test_a_question_longer_than_the_context_is_one_clear_error(model):

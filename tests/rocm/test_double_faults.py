@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import factory
-from factory import ConvolutionProblem, FactoryError, LibraryError, OutOfDeviceMemory
+from factory import ConvolutionProblem, FactoryError, LibraryError, OutOfDeviceMemory, ShapeError
 from factory.rocm import compiler, hip
 from factory.rocm.miopen_library import _FUNCTIONS as MIOPEN
 from factory.rocm.rocblas import _FUNCTIONS as ROCBLAS
@@ -217,3 +217,60 @@ def test_after_a_kernel_fault_every_call_says_so_and_close_gives_up_quietly(rocm
         device.empty(3)
     with factory.open("rocm") as again:
         assert np.array_equal(again.array(numbers(4)).numpy(), numbers(4))
+
+
+def test_a_time_that_cannot_be_read_at_close_is_nan_and_the_others_are_read(rocm_double):
+    before = rocm_double.live
+    device = factory.open("rocm")
+    x = device.array(numbers(4, 4))
+    device.synchronize()
+    device.timeline.clear()
+    for _ in range(5):
+        device.copy(x)
+    device.synchronize()
+    rocm_double.fail("hipEventElapsedTime", 999, nth=3)
+    with pytest.raises(LibraryError) as caught:
+        device.close()
+    assert caught.value.call == "hipEventElapsedTime" and rocm_double.live == before
+    asked = rocm_double.calls("hipEventQuery"), rocm_double.calls("hipEventElapsedTime")
+    copies = [command for command in device.timeline if "copy" in command.call]
+    assert len(copies) == 5 and sum(np.isnan(command.milliseconds) for command in copies) == 1
+    # All was read before the events were destroyed.
+    assert (rocm_double.calls("hipEventQuery"), rocm_double.calls("hipEventElapsedTime")) == asked
+
+
+def test_a_convolution_after_a_wrong_id_leaves_no_memory_behind(device):
+    image, filters = device.array(numbers(*PROBLEM.x_shape)), device.array(numbers(*PROBLEM.w_shape))
+    table, ids = device.array(numbers(3, 4)), device.array(np.array([7], np.int32))
+    in_use = device.memory.in_use
+    device.gather(table, ids)
+    with pytest.raises(ShapeError):
+        device.convolve(image, filters, PROBLEM)
+    gc.collect()
+    assert device.memory.in_use == in_use
+    assert device.convolve(image, filters, PROBLEM).numpy().shape == PROBLEM.y_shape
+
+
+@pytest.mark.parametrize(
+    ("made", "use"),
+    [
+        ("rocblas_create_handle", lambda d, x, y, ids: d.gemm(x, x, out=y)),
+        ("miopenCreateWithStream", lambda d, x, y, ids: d.activate(x, "relu", out=y)),
+        ("hipModuleLoadData", lambda d, x, y, ids: d.copy(x.T, out=y)),
+        ("hipHostMalloc", lambda d, x, y, ids: d.gather(x, ids, out=y)),
+    ],
+)
+def test_of_two_gpus_the_right_one_is_set_before_anything_is_made_on_it(rocm_double, monkeypatch, made, use):
+    monkeypatch.setenv("DOUBLE_DEVICES", "2")  # for the process that tries the second GPU
+    rocm_double.set(devices=2)
+    with factory.open("rocm", index=0) as first, factory.open("rocm", index=1) as second:
+        x, y = first.array(numbers(4, 4)), first.empty((4, 4))
+        ids = first.array(np.arange(4, dtype=np.int32))
+        second.array(numbers(4))
+        before = rocm_double.calls(made)
+        rocm_double.fail("hipSetDevice", 999)
+        with pytest.raises(LibraryError) as caught:
+            use(first, x, y, ids)
+        assert caught.value.call == "hipSetDevice" and rocm_double.calls(made) == before
+        use(first, x, y, ids)
+        assert rocm_double.calls(made) == before + 1

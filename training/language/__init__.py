@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 OUT = Path(__file__).parents[2] / "factory" / "data" / "tiny"
-KEPT = Path("build") / "tiny" / "state.pt"
+BUILD = Path("build") / "tiny"
 
 
 def main(arguments: list[str]) -> int:
@@ -16,12 +16,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--smoke", action="store_true", help="a few seconds on a smaller model, to see that it runs")
     parser.add_argument("--minutes", type=float, help="stop then; --resume goes on")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
-    parser.add_argument("--resume", action="store_true", help=f"go on from {KEPT}")
+    parser.add_argument("--resume", action="store_true", help="go on from the state that was kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT, help="the model's folder (default: the package's)")
-    parser.add_argument("--kept", type=Path, default=KEPT, help="the file that a run is resumed from")
+    parser.add_argument("--out", type=Path, help=f"the model's folder (default: the package's; of --smoke: in {BUILD})")
+    parser.add_argument("--kept", type=Path, help=f"the file that a run is resumed from (default: in {BUILD})")
     options = parser.parse_args(arguments)
+    out = options.out or (BUILD / "smoke" if options.smoke else OUT)
+    kept = options.kept or BUILD / ("smoke.pt" if options.smoke else "state.pt")
 
     import torch
 
@@ -32,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if options.steps:
         plan = replace(plan, steps=options.steps)
     if not options.resume:
-        options.kept.unlink(missing_ok=True)
-    model, words = train.train(plan, options.kept, options.minutes)
-    train.export(model, words, options.out)
+        kept.unlink(missing_ok=True)
+    model, words = train.train(plan, kept, options.minutes)
+    train.export(model, words, out)
     return 0

@@ -37,7 +37,7 @@ KEEP_EVERY = 120.0
 class Plan:
     """All that a run depends on, besides its texts."""
 
-    steps: int = 5500
+    steps: int = 11_500
     batch: int = 2048
     """Tokens of one step, padding included."""
     vocabulary: int = 3072
