@@ -60,12 +60,14 @@ class Pad(widgets.VBox):
         self._line: list[Point] = []  # the stroke that is being drawn
         self._tip: Point | None = None  # where the keyboard's pen is, once a key has moved it
         self._published = 0.0
-        self._canvas = Canvas(width=SIZE, height=SIZE, layout={"border": "2px solid #5b6b7a", "width": f"{SIZE}px"})
+        frame = {"border": "2px solid #5b6b7a", "width": f"{SIZE}px"}
+        self._canvas = Canvas(width=SIZE, height=SIZE, layout=frame)
         self._undo, self._clear = widgets.Button(), widgets.Button()
         bind(self._undo, description=UNDO).on_click(lambda _: self.undo())
         bind(self._clear, description=CLEAR).on_click(lambda _: self.clear())
         how = widgets.HTML(f'<div style="line-height:1.5;max-width:40em">{both(HOW, "div")}</div>')
         super().__init__([how, widgets.HBox([self._canvas, widgets.VBox([self._undo, self._clear])])])
+        self.add_class("factory-pad")  # ipycanvas lets nobody name its canvas: the words above it do
         self._listen()
         self.value = strokes
 

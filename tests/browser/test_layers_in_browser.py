@@ -20,7 +20,7 @@ def page(lab: Callable[[str], LabPage]) -> LabPage:
 
 
 def sliders(page: LabPage) -> Any:
-    """The handles of the notebook's sliders: layers of SmolLM2, of the photo, of the tower."""
+    """The handles of the notebook's sliders: layers of the tiny model, of SmolLM2, of the photo, of the tower."""
     return page.page.locator(".widget-slider .noUi-handle")
 
 
@@ -31,7 +31,7 @@ def picture(page: LabPage, name: str) -> Any:
 
 def test_layer_slider_by_keyboard_in_both_languages(page: LabPage) -> None:
     assert page.cell_errors() == []
-    handle = sliders(page).nth(0)
+    handle = sliders(page).nth(1)
     handle.focus()
     picture(page, "30 層まで: ␣Tokyo").wait_for()
     handle.press("ArrowLeft")
@@ -47,19 +47,35 @@ def test_layer_slider_by_keyboard_in_both_languages(page: LabPage) -> None:
     assert page.console == []
 
 
+def test_tiny_model_climbs_its_ladder_by_keyboard(page: LabPage) -> None:
+    handle = sliders(page).nth(0)
+    handle.focus()
+    handle.press("Home")
+    ladder = page.page.locator('[role=img][aria-label^="層の数ごとの答え"]')
+    ladder.wait_for()
+    assert "6 層:「日本の首都は東京です。」" in ladder.get_attribute("aria-label")
+    question = page.page.locator(".widget-text input").first
+    question.fill("バナナは何色ですか?")
+    question.press("Enter")
+    page.page.locator('[role=img][aria-label*="6 層:「バナナの色は黄色です。」"]').wait_for()
+    page.switch("en")
+    page.page.locator('[role=img][aria-label^="The answers by the number of layers"]').wait_for()
+    assert page.console == []
+
+
 def test_own_prompt_photo_and_tower_answer(page: LabPage) -> None:
-    line = page.page.locator(".widget-text input").first
+    line = page.page.locator(".widget-text input").nth(1)
     line.fill("The opposite of hot is")
     line.press("Enter")
-    word = page.page.locator(".widget-text input").nth(1)
+    word = page.page.locator(".widget-text input").nth(2)
     word.fill("cold")
     word.press("Enter")
     picture(page, "30 層まで: ␣cold").wait_for()
-    photo = sliders(page).nth(1)
+    photo = sliders(page).nth(2)
     photo.focus()
     photo.press("End")
     picture(page, "写真と、18 層目の特徴マップ").wait_for()
-    tower = sliders(page).nth(2)
+    tower = sliders(page).nth(3)
     tower.focus()
     tower.press("End")
     picture(page, "200 層の塔").wait_for()

@@ -12,9 +12,9 @@ NOTEBOOKS = sorted(path.name for path in (REPOSITORY / "notebooks").glob("*.ipyn
 # What can be seen of each language in the cells' text (not in code).
 SEEN = """code => [...document.querySelectorAll(`.jp-RenderedMarkdown div[lang=${code}]`)]
     .filter(part => getComputedStyle(part).display !== 'none').length"""
-# Pictures in outputs that can be seen and have no words.
+# Pictures in outputs that can be seen and have no words; the sheet to draw on has them above it.
 NAMELESS = """() => [...document.querySelectorAll('.jp-OutputArea :is(img, [role=img], canvas)')]
-    .filter(one => one.getClientRects().length && !(one.alt || one.getAttribute('aria-label')))
+    .filter(one => one.getClientRects().length && !(one.alt || one.getAttribute('aria-label') || one.closest('.factory-pad')?.innerText))
     .map(one => one.outerHTML.slice(0, 200))"""
 
 
