@@ -99,14 +99,16 @@ def test_streams_and_events_say_what_they_are(device):
     assert "not" not in repr(event) and device.hip.patience == events.PATIENCE
 
 
-def test_a_kernel_that_cannot_be_kept_runs_all_the_same(rocm_double, monkeypatch, tmp_path):
+def test_a_kernel_that_cannot_be_kept_runs_all_the_same(rocm_double, tmp_path):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(compiler.os, "replace", full)
-    with factory.open("rocm") as device:
-        assert np.array_equal(device.copy(device.array(numbers(3, 4)).T).numpy(), numbers(3, 4).T)
+    # A context of its own: `monkeypatch` is undone after the double has put its environment back, and would spoil it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        patch.setattr(compiler.os, "replace", full)
+        with factory.open("rocm") as device:
+            assert np.array_equal(device.copy(device.array(numbers(3, 4)).T).numpy(), numbers(3, 4).T)
 
 
 def test_what_hip_python_does_not_have_or_take_is_told(device):
