@@ -37,7 +37,7 @@ PROBLEMS = [
 def library():
     """MIOpen as the wing has it, on a device that is not there."""
     with ExitStack() as closing:
-        yield MiopenLibrary(SimpleNamespace(api=SimpleNamespace(gpu="no GPU"), closing=closing, stream=0))
+        yield MiopenLibrary(SimpleNamespace(api=SimpleNamespace(gpu="no GPU"), closing=closing, stream=0, enter=int))
 
 
 @pytest.fixture

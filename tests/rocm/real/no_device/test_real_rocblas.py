@@ -24,7 +24,7 @@ def rocblas():
     """The room on a device that is not there."""
     with ExitStack() as closing:
         ledger = SimpleNamespace(locate=lambda *_: None)
-        hip = SimpleNamespace(api=SimpleNamespace(gpu="no GPU"), closing=closing, stream=0, ledger=ledger)
+        hip = SimpleNamespace(api=SimpleNamespace(gpu="no GPU"), closing=closing, stream=0, ledger=ledger, enter=int)
         yield Rocblas(hip)
 
 
