@@ -287,13 +287,17 @@ def _prove(args: argparse.Namespace) -> int:
     except OSError as error:  # better said now than after the last check
         raise UsageError("file", what=f"{folder}: {error.strerror}") from None
     proof = Proof(_wing(args.device or "rocm"), args.only)
+
+    def save() -> None:
+        args.out = args.out or proof.file_name()
+        proof.write(args.out)
+
     try:
-        proof.run(_on_terminal(sys.stderr))
+        proof.run(_on_terminal(sys.stderr), save)  # a GPU may bring down the whole computer, so it saves as it goes
     finally:  # also what there is when it is stopped
         if proof.device:
-            path = args.out or proof.file_name()
-            proof.write(path)
-    for line in proof.summary(path):
+            save()
+    for line in proof.summary(args.out):
         print(line)
     return FAILED if proof.failed else OK
 

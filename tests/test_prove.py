@@ -204,7 +204,9 @@ def test_ctrl_c_leaves_a_report_of_what_was_done(tmp_path: Path) -> None:
         # What runs in the background of a shell without job control starts deaf to it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    time.sleep(6)
+    while not (tmp_path / "part.json").exists():  # it is saved after each check
+        assert process.poll() is None
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     out, complaints = process.communicate(timeout=60)
     assert (process.returncode, out, complaints) == (130, "", "Stopped.\n")

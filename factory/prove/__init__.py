@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -148,12 +148,12 @@ class Proof:
     left: int = 0
     libraries: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, progress: bool = False) -> None:
-        """Run all checks. Raises ProofError where there is no device, or no check of that name."""
+    def run(self, progress: bool = False, save: Callable[[], None] = lambda: None) -> None:
+        """Run all checks, and save after each. Raises ProofError where there is no device, or no check of that name."""
         labels = [check.label for check in all_checks(self.only)]
         if not labels:
             raise ProofError("only", got=repr(self.only))
-        at, self.left = [0, 0], len(labels)
+        at, number, self.left = [0, 0], 0, len(labels)
         with tqdm(total=len(labels), disable=not progress, delay=2, unit="check", dynamic_ncols=True) as bar:
             while self.left:
                 before, trying = list(at), None
@@ -168,15 +168,18 @@ class Proof:
                     if "at" in message:
                         at, trying = message["at"], message["trying"]
                         self.left = len(labels) - at[0]
-                        bar.update(message["number"] - bar.n)
                         bar.set_description(trying["check"])
+                        if message["number"] > number:
+                            bar.update(message["number"] - number)
+                            number = message["number"]
+                            save()
                 if child.death and not self.device:
                     self._refuse(child.death)
                 if child.death:
                     self.results.append({**(trying or _OPENING), "outcome": FAILED, "exception": child.death.en})
                 if at == before:  # the device does not open any more
                     break
-            bar.update(len(labels) - self.left - bar.n)
+            bar.update(len(labels) - self.left - number)
         if self.device["wing"] == "rocm":
             self.libraries = doctor.libraries()
 
