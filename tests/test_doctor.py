@@ -192,6 +192,23 @@ def test_a_gpu_that_may_not_be_opened_names_the_file_and_its_group(
         assert "usermod -aG render,video" in text
 
 
+def test_a_system_that_tells_little_is_taken_as_it_is(computer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (computer / "sys/bus/pci/devices/0000:02:00.0/vendor").unlink()
+    assert doctor.hardware(computer).state == "none"
+    add_driver(computer)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    def nameless(path: Path) -> str:
+        raise KeyError(path.stat().st_gid)
+
+    monkeypatch.setattr(Path, "group", nameless)
+    assert doctor.hardware(computer).group == str((computer / "dev" / "kfd").stat().st_gid)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert doctor.hardware(computer).state == "elsewhere"
+    for text in doctor.gpu_text(no_facts(), doctor.Hardware("elsewhere")):
+        assert "Linux" in text
+
+
 def test_a_gpu_with_its_driver_and_no_rocm_is_told_to_install_it(computer: Path) -> None:
     add_driver(computer)
     seen = doctor.hardware(computer)
@@ -305,6 +322,14 @@ def test_a_call_that_fails_is_named_with_its_library(report) -> None:
     assert said.marks["MIOpen"] == "[!!]" and "miopenActivationForward" in said["MIOpen"]
     assert said.marks["rocBLAS"] == "[ok]"
     assert "MIOpen" in said["What to do next"] and 'gpu="gfx900"' in said["What to do next"]
+
+
+def test_kernels_that_are_there_and_did_not_run_can_be_built_upon() -> None:
+    facts = no_facts(version="6.4.5", path="/x", gpus=[["gfx900", "a card", 64]], ran="memory")
+    facts["rocBLAS"] = {"path": "/x", "version": "4.4.1", "kernels": 3, "tuned": 1}
+    facts["MIOpen"] = {"path": "/x", "version": "3.4.0", "records": []}
+    _, _, rocblas, miopen = doctor.findings(facts)
+    assert (rocblas.level, miopen.level) == (doctor.BUILDABLE, doctor.UNSUPPORTED)
 
 
 def fake(path: Path, source: str, soname: str, *flags: str) -> None:

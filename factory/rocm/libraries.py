@@ -135,12 +135,16 @@ def one_runtime() -> None:
 
 def runtimes() -> list[str]:
     """Files of HIP runtimes that are loaded in this process."""
+    return loaded("amdhip64")
+
+
+def loaded(short: str) -> list[str]:
+    """Files that this process has loaded of a library; none where the system does not tell."""
     try:
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
     except OSError:  # not Linux
         return []
-    paths = {line.split(maxsplit=5)[-1] for line in lines if "/libamdhip64.so" in line}
-    return sorted(paths)
+    return sorted({line.split(maxsplit=5)[-1] for line in lines if f"/lib{short}.so" in line})
 
 
 def cache_folder(name: str) -> Path | None:

@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, c_char_p, c_size_t
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from factory.child import say
 from factory.errors import LibraryError
 from factory.gpus import GPUS
-from factory.layout import Layout
+from factory.layout import Layout, Place
 from factory.problem import ConvolutionProblem
 from factory.rocm import compiler, libraries, trial
 from factory.rocm.hip import Hip, count
@@ -50,7 +50,7 @@ def run(steps: Sequence[str], index: int) -> None:
 
 def _hip(index: int) -> Facts:
     number = count()
-    yield "path", _loaded("amdhip64")
+    yield "path", _file("amdhip64")
     hip, _ = libraries.bindings()
     api = libraries.Checked(hip, "hipError_t", "hipGetErrorString", "-")
     version = api.hipRuntimeGetVersion()
@@ -63,7 +63,7 @@ def _hip(index: int) -> Facts:
         pointer = opened.malloc(source.nbytes)
         opened.memcpy(pointer, source, source.nbytes)
         opened.memcpy(back, pointer, source.nbytes)
-        _equal("hipMemcpy", opened, back, source)
+        trial.compare("hipMemcpy", opened, back, source)
         opened.free(pointer)
         opened.close()
         yield "ran", "memory"
@@ -73,7 +73,7 @@ def _hiprtc(index: int) -> Facts:
     _, module = libraries.bindings()
     checked = libraries.Checked(module, "hiprtcResult", "hiprtcGetErrorString", "-")
     yield "version", ".".join(map(str, checked.hiprtcVersion()))
-    yield "path", _loaded("hiprtc")
+    yield "path", _file("hiprtc")
     hip = Hip(index) if count() else None
     arch = hip.arch if hip else next(iter(GPUS))
     compiler.code_object(arch, arch)
@@ -92,7 +92,7 @@ def _rocblas(index: int) -> Facts:
             "rocblas_get_version_string": (c_char_p, c_size_t),
         },
     )
-    path = _loaded("rocblas")
+    path = _file("rocblas")
     yield "path", path
     library.rocblas_get_version_string_size(ctypes.byref(size))
     library.rocblas_get_version_string(text, len(text))
@@ -118,7 +118,7 @@ def _multiply(index: int, dtype: str) -> Facts:
 def _miopen(index: int) -> Facts:
     numbers = [c_size_t() for _ in range(3)]
     library = libraries.load("MIOpen", {"miopenGetVersion": (POINTER(c_size_t),) * 3})
-    path = _loaded("MIOpen")
+    path = _file("MIOpen")
     yield "path", path
     library.miopenGetVersion(*map(ctypes.byref, numbers))
     yield "version", ".".join(str(number.value) for number in numbers)
@@ -130,7 +130,7 @@ def _miopen(index: int) -> Facts:
     x, y = _ones(hip, (1, 1, 4, 4)), _ones(hip, (1, 1, 4, 4))
     miopen.activation_forward("logistic", 0.0, 0.0, 0.0, x, y)
     miopen.activation_forward("relu", 0.0, 0.0, 0.0, x, y)
-    _equal("miopenActivationForward", hip, _read(hip, y), np.ones(y.layout.shape, np.float32))
+    trial.compare("miopenActivationForward", hip, trial.read(hip, y), np.ones(y.layout.shape, np.float32))
     yield "ran", "activation"
     problem = ConvolutionProblem(1, 4, 8, 8, 4, 3, 3, (1, 1))
     found = miopen.find(problem)
@@ -141,48 +141,24 @@ def _miopen(index: int) -> Facts:
     miopen.convolution_forward(problem, best.solver, x.pointer, w.pointer, y.pointer, workspace, best.workspace)
     seen = np.convolve(np.ones(8), np.ones(3), "same")  # cells of the window that lie in the picture
     want = np.broadcast_to(4 * np.outer(seen, seen), y.layout.shape)
-    got = _read(hip, y)
-    _equal("miopenConvolutionForwardImmediate", hip, got.round(3), want)  # Winograd's sums are not exact
+    got = trial.read(hip, y)
+    trial.compare("miopenConvolutionForwardImmediate", hip, got.round(3), want)  # Winograd's sums are not exact
     yield "ran", "convolution"
 
 
 _PROBES: dict[str, Callable[[int], Facts]] = {"HIP": _hip, "hiprtc": _hiprtc, "rocBLAS": _rocblas, "MIOpen": _miopen}
 
 
-class _Ones(NamedTuple):
-    pointer: int
-    layout: Layout
-
-
-def _ones(hip: Hip, shape: tuple[int, ...]) -> _Ones:
+def _ones(hip: Hip, shape: tuple[int, ...]) -> Place:
     host = np.ones(shape, np.float32)
-    made = _Ones(hip.malloc(host.nbytes), Layout.of_packed(shape, host.dtype))
+    made = Place(hip.malloc(host.nbytes), Layout.of_packed(shape, host.dtype))
     hip.memcpy(made.pointer, host, host.nbytes)
     return made
 
 
-def _read(hip: Hip, array: _Ones) -> np.ndarray:
-    host = np.empty(array.layout.shape, np.float32)
-    hip.memcpy(host, array.pointer, host.nbytes)
-    return host
-
-
-def _equal(call: str, hip: Hip, got: np.ndarray, want: np.ndarray) -> None:
-    wrong = got != want
-    if wrong.any():
-        raise LibraryError(
-            "wrong", call=call, gpu=hip.api.gpu, want=float(want[wrong][0]), got=float(got[wrong][0])
-        )  # fmt: skip
-
-
-def _loaded(short: str) -> str:
-    """The file of a library that this process has loaded; what it would be looked for as, where the system does not
-    tell."""
-    try:
-        lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(maxsplit=5)[-1] for line in lines if f"/lib{short}.so" in line), libraries.where(short))
+def _file(short: str) -> str:
+    """The file of a library that is loaded; what it would be looked for as, where the system does not tell."""
+    return next(iter(libraries.loaded(short)), libraries.where(short))
 
 
 def _records(path: str, arch: str, units: int) -> list[str]:

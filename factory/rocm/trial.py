@@ -102,7 +102,7 @@ def _try_kernels(hip: Hip, kernels: Kernels) -> None:
     x, y = (Place(hip.malloc(source.nbytes), packed) for _ in range(2))
     hip.memcpy(x.pointer, source, source.nbytes)
     kernels.copy(Place(x.pointer, Layout.of(packed.shape, packed.strides[::-1], packed.dtype)), y)
-    _compare("hipModuleLaunchKernel", hip, y, source.T)
+    compare("hipModuleLaunchKernel", hip, read(hip, y), source.T)
 
 
 def _try_gemm(hip: Hip, rocblas: Rocblas, dtype: str) -> None:
@@ -120,14 +120,18 @@ def _try_gemm(hip: Hip, rocblas: Rocblas, dtype: str) -> None:
     for call, asked, layout in (("rocblas_gemm_ex", problem, one), ("rocblas_gemm_strided_batched_ex", batch, result)):
         hip.memset(y.pointer, 0, result.nbytes)
         rocblas.gemm(asked, x, x, y.pointer)
-        _compare(f"{call}({dtype})", hip, Place(y.pointer, layout), np.full(layout.shape, _SIZE))
+        compare(f"{call}({dtype})", hip, read(hip, Place(y.pointer, layout)), np.full(layout.shape, _SIZE))
 
 
-def _compare(call: str, hip: Hip, got: Place, want: np.ndarray) -> None:
-    host = np.empty(got.layout.shape, got.layout.dtype)
-    hip.memcpy(host, got.pointer, host.nbytes)
-    wrong = host != want.astype(host.dtype)
+def read(hip: Hip, place: Place) -> np.ndarray:
+    """A packed tensor of the GPU's memory."""
+    host = np.empty(place.layout.shape, place.layout.dtype)
+    hip.memcpy(host, place.pointer, host.nbytes)
+    return host
+
+
+def compare(call: str, hip: Hip, got: np.ndarray, want: np.ndarray) -> None:
+    """Raise LibraryError, with the first number that differs, where a call gave anything but what is wanted."""
+    wrong = got != want.astype(got.dtype)
     if wrong.any():
-        raise LibraryError(
-            "wrong", call=call, gpu=hip.api.gpu, want=float(want[wrong][0]), got=float(host[wrong][0])
-        )  # fmt: skip
+        raise LibraryError("wrong", call=call, gpu=hip.api.gpu, want=float(want[wrong][0]), got=float(got[wrong][0]))

@@ -142,7 +142,7 @@ hip = Hip(0)
 place = trial.Place(hip.malloc(8), trial.Layout.of_packed((2,), trial.DTYPES["float32"]))
 hip.memcpy(place.pointer, trial.np.array([16, 15], "float32"), 8)
 try:
-    trial._compare("rocblas_gemm_ex(float32)", hip, place, trial.np.full(2, 16))
+    trial.compare("rocblas_gemm_ex(float32)", hip, trial.read(hip, place), trial.np.full(2, 16))
 except trial.LibraryError as error:
     print(error.key, error)
 """

@@ -8,7 +8,7 @@ import pytest
 
 import factory
 from factory import ConvolutionProblem, LibraryError
-from factory.rocm import compiler, convolutions, events, kernels, libraries
+from factory.rocm import compiler, convolutions, events, kernels, libraries, rocblas
 
 MIB = 2**20
 PROBLEM = ConvolutionProblem(1, 8, 40, 40, 8, 3, 3, pad=(1, 1))
@@ -79,6 +79,21 @@ def test_a_long_race_ends_after_its_first_turn(device, rocm_double, monkeypatch)
     assert rocm_double.calls("miopenConvolutionForwardImmediate") == len(found)
 
 
+def test_what_fails_in_a_race_and_is_no_solvers_fault_is_told(device, rocm_double):
+    rocm_double.fail("hipEventRecord", 1)
+    with pytest.raises(LibraryError, match="hipEventRecord"):
+        device.find(PROBLEM)
+    assert device.memory.in_use == 0 and all(s.evidence == "measured" for s in device.find(PROBLEM))
+
+
+def test_more_shapes_than_are_kept_are_asked_again(device, monkeypatch):
+    monkeypatch.setattr(rocblas, "_PLANS", 2)
+    for size in (2, 3, 4, 5, 2):
+        x = numbers(size, size)
+        assert np.allclose(device.gemm(device.array(x), device.array(x)).numpy(), x @ x, atol=1e-6)
+        assert len(device.rocblas._plans) <= 2
+
+
 def test_times_are_read_when_they_are_over_and_not_waited_for(device, rocm_double):
     x, y = device.array(numbers(2, 2)), device.empty((2, 2))
     device.copy(x, out=y)
@@ -108,7 +123,11 @@ def test_a_kernel_that_cannot_be_kept_runs_all_the_same(rocm_double, tmp_path):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path))
         patch.setattr(compiler.os, "replace", full)
         with factory.open("rocm") as device:
+            kept = tmp_path / "inference-factory" / "rocm" / "kernels"
+            for file in kept.iterdir():  # what the process that tries the GPU beforehand could keep
+                file.unlink()
             assert np.array_equal(device.copy(device.array(numbers(3, 4)).T).numpy(), numbers(3, 4).T)
+            assert list(kept.iterdir()) == []
 
 
 def test_what_hip_python_does_not_have_or_take_is_told(device):
