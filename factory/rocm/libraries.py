@@ -37,7 +37,9 @@ def bindings() -> tuple[ModuleType, ModuleType]:
     try:
         found = metadata.version("hip-python")
         from hip import hip, hiprtc
-    except ImportError as error:  # PackageNotFoundError is one too
+
+        _ = hip.hipError_t
+    except Exception as error:  # missing, or damaged in whatever way
         raise LibraryError("bindings", oldest=OLDEST, found=str(error)) from None
     if int(found.partition(".")[0]) < OLDEST:
         raise LibraryError("bindings", oldest=OLDEST, found=f"hip-python {found}")

@@ -186,6 +186,15 @@ metadata.version = version
     assert "hip-python>=10" in got[0] and (found or "hip-python") in got[0]
 
 
+@pytest.mark.parametrize("code", ["raise OSError('bad ELF')", ""])
+def test_a_hip_python_that_is_damaged(child, tmp_path, code):
+    (tmp_path / "hip").mkdir()
+    for name, text in {"__init__": "", "hip": code, "hiprtc": ""}.items():
+        (tmp_path / "hip" / f"{name}.py").write_text(text)
+    got = lines(child(OPEN + "opened('rocm'); opened()", PYTHONPATH=str(tmp_path)))
+    assert got[0].startswith("rocm -> LibraryError bindings |") and got[1:] == ["None -> simulator"]
+
+
 def test_a_home_that_cannot_be_written(child, tmp_path):
     """Nothing is kept, everything works; not even root can make a folder below a file."""
     (tmp_path / "file").write_text("in the way")
