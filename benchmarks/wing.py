@@ -1,4 +1,5 @@
-"""What a call of the rocm wing adds to the bare call of the library, over the double of the libraries (no GPU), in CPU time."""
+"""What a call of the rocm wing adds to the bare call of the library, over the double of the libraries (no GPU), in CPU
+time: with the timeline off, and with it on, where the bare call too stands between two events whose time is read."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ AIM = "<= 5"
 
 
 def rows() -> Iterator[Row]:
-    """A product, one of our kernels, an activation and a memset, each of a few numbers, the timeline off."""
+    """A product, one of our kernels, a softmax and a memset, each of a few numbers."""
     sys.path.append(str(Path(__file__).parent.parent / "tests" / "rocm"))
     import double
 
@@ -29,15 +30,34 @@ def rows() -> Iterator[Row]:
         return
     loaded = double.Double(double.build(double.headers()))
     with tempfile.TemporaryDirectory() as cache, loaded.present(Path(cache)), factory.open("rocm") as device:
-        device.timeline.enabled = False
-        for what, (wing, bare) in _pairs(device).items():
-            seconds = race({"wing": _repeated(wing), "bare": _repeated(bare)}, rounds=25, clock=thread_time)
-            added = min(seconds["wing"]) - min(seconds["bare"])
-            yield Row(f"{what} adds to the bare call", added / COUNT * 1e6, "us", AIM, best(seconds) + f" for {COUNT}")
+        pairs = _pairs(device)
+        for device.timeline.enabled in (False, True):
+            for what, (wing, bare) in pairs.items():
+                calls = {"wing": wing, "bare": _timed(bare, device.hip.stream) if device.timeline.enabled else bare}
+                seconds = race({who: _repeated(call) for who, call in calls.items()}, rounds=25, clock=thread_time)
+                added = (min(seconds["wing"]) - min(seconds["bare"])) / COUNT * 1e6
+                name = f"{what} adds to the bare call" + ", both timed" * device.timeline.enabled
+                yield Row(name, added, "us", AIM, best(seconds) + f" for {COUNT}")
 
 
 def _repeated(call: Callable[[], object]) -> Callable[[], object]:
     return lambda: [call() for _ in range(COUNT)]
+
+
+def _timed(call: Callable[[], object], stream: object) -> Callable[[], object]:
+    """A call between two events, and the reading of its time."""
+    from hip import hip
+
+    start, stop = hip.hipEventCreate()[1], hip.hipEventCreate()[1]
+
+    def timed() -> None:
+        hip.hipEventRecord(start, stream)
+        call()
+        hip.hipEventRecord(stop, stream)
+        hip.hipEventQuery(stop)
+        hip.hipEventElapsedTime(start, stop)
+
+    return timed
 
 
 def _pairs(device: factory.Device) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:

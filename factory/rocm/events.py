@@ -91,9 +91,15 @@ class Events:
         """How long a span was; waits for its end."""
         if span.milliseconds is None:
             self.wait("hipEventElapsedTime", span.stop)
-            span.milliseconds = self._api.hipEventElapsedTime(span.start, span.stop)
-            self.drop(span)
+            return self._read(span)
         return span.milliseconds
+
+    def _read(self, span: Span) -> float:
+        """The time of a span that is over; its events go back."""
+        span.milliseconds = took = float(self._api.hipEventElapsedTime(span.start, span.stop))
+        self.free += span.start, span.stop
+        span.start = span.stop = None
+        return took
 
     def _read_oldest(self) -> None:
         """Read the times of the oldest commands as far as they are over; none is waited for."""
@@ -102,7 +108,7 @@ class Events:
             if span.milliseconds is None:
                 if not self.passed(span.stop):
                     return
-                self.milliseconds(span)
+                self._read(span)
             self._pending.popleft()
 
     # Waits

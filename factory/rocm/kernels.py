@@ -103,8 +103,8 @@ class Kernels:
 
     def copy(self, x: Tensor, y: Tensor) -> None:
         """y = x, element by element, whatever the strides of either; between float32 and a 16-bit type it converts."""
-        for launch, from_x, from_y in _copy(x.layout, y.layout):
-            self._launch(launch, x, y, offsets=(from_x, from_y))
+        for launch, offsets in _copy(x.layout, y.layout):
+            self._launch(launch, x, y, offsets=offsets)
 
     def pad(self, x: Tensor, y: Tensor, top: int, left: int) -> None:
         """y = x with zeros around it, its first row and column at (top, left); (N, C, H, W)."""
@@ -112,7 +112,7 @@ class Kernels:
 
     def _launch(
         self, launch: Launch, *tensors: Tensor, result: int = -1, more: tuple[int, ...] = (),
-        offsets: tuple[int, ...] | None = None,
+        offsets: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         """Launch a kernel on some arrays, of which `result` is the one that the timeline shows."""
         locate, call = self._hip.ledger.locate, launch.call
@@ -242,14 +242,14 @@ def _pad(x: Layout, y: Layout, top: int, left: int) -> Launch:
 
 
 @lru_cache(maxsize=4096)
-def _copy(x: Layout, y: Layout) -> tuple[tuple[Launch, int, int], ...]:
-    """The copies that do a copy, nearly always one, with the bytes at which each starts in x and in y."""
+def _copy(x: Layout, y: Layout) -> tuple[tuple[Launch, tuple[int, ...]], ...]:
+    """The copies that do a copy, nearly always one, with the bytes at which each starts in x and in y if not at 0."""
     return tuple(_copies(x, y, _walk(x, y), 0, 0))
 
 
 def _copies(
     x: Layout, y: Layout, walk: list[tuple[int, int, int]], from_x: int, from_y: int
-) -> Iterator[tuple[Launch, int, int]]:
+) -> Iterator[tuple[Launch, tuple[int, ...]]]:
     elements = prod(size for size, _, _ in walk)
     if len(walk) > _DIMENSIONS or elements > _LARGEST_COPY:
         at = max(range(len(walk)), key=lambda axis: walk[axis][0]) if len(walk) <= _DIMENSIONS else 0
@@ -270,7 +270,7 @@ def _copies(
     yield (
         _planned("copy", suffix, (Layout.of_packed((elements,), x.dtype),), share, 0, (-(-elements // _THREADS), 1),
                  _THREADS, scalars),
-        from_x, from_y,
+        (from_x, from_y) if from_x or from_y else (),
     )  # fmt: skip
 
 
