@@ -126,8 +126,8 @@ class GlyphReader:
                 self._layers.append(_layer(device, tensors, number, shape, halved=number in halvings))
                 shape = self._layers[-1].out.shape
             inputs, classes = math.prod(shape), len(self.characters)
-            self._weight = _put(device, tensors, "classifier.weight", (classes, inputs))
-            self._bias = _put(device, tensors, "classifier.bias", (classes,))
+            self._weight = put(device, _WEIGHTS, tensors, "classifier.weight", (classes, inputs))
+            self._bias = put(device, _WEIGHTS, tensors, "classifier.bias", (classes,))
             self._scores = device.empty((1, classes), name="scores")
 
     @classmethod
@@ -198,20 +198,23 @@ def _layer(device: Device, tensors: dict[str, np.ndarray], number: str, shape: t
     _, c, h, w = shape
     k = tensors[f"convolution{number}.weight"].shape[0]
     return Layer(
-        _put(device, tensors, f"convolution{number}.weight", (k, c, 3, 3)),
-        _put(device, tensors, f"convolution{number}.bias", (k,)).reshape(k, 1, 1),
+        put(device, _WEIGHTS, tensors, f"convolution{number}.weight", (k, c, 3, 3)),
+        put(device, _WEIGHTS, tensors, f"convolution{number}.bias", (k,)).reshape(k, 1, 1),
         ConvolutionProblem(1, c, h, w, k, 3, 3, (1, 1)),
         device.empty((1, k, h, w), name=f"result {number}"),
         device.empty((1, k, h // 2, w // 2), name=f"halved {number}") if halved else None,
     )
 
 
-def _put(device: Device, tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> DeviceArray:
-    """A weight on the device, in float32; kept in float16 it takes half the room in the package."""
+def put(device: Device, file: Path, tensors: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> DeviceArray:
+    """A weight of a file in the package, on the device in float32; kept in float16 it takes half the room.
+
+    Raises ModelError, with the file's name, for a weight that is missing, of another shape or type, or not finite.
+    """
     found = tensors.get(name)
     if found is None or found.shape != shape or found.dtype != np.float16:
         got = "missing" if found is None else f"{found.shape} {found.dtype}"
-        raise ModelError("tensor", path=_WEIGHTS.name, name=name, want=f"{shape} float16", got=got)
+        raise ModelError("tensor", path=file.name, name=name, want=f"{shape} float16", got=got)
     if not np.isfinite(found).all():
         raise ModelError("not_finite", what=name)
     return device.array(found.astype(np.float32), name=name)

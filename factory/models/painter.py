@@ -22,7 +22,7 @@ from factory.array import DeviceArray
 from factory.device import Device
 from factory.errors import ModelError, ShapeError
 from factory.language import Text
-from factory.models.glyphs import CHARACTERS, SIDE
+from factory.models.glyphs import CHARACTERS, SIDE, put
 from factory.models.safetensors_file import open_safetensors
 from factory.problem import ConvolutionProblem
 
@@ -71,28 +71,22 @@ class GlyphPainter:
         narrow, wide = BLOCKS[:2]
         self._channels = [c for c in BLOCKS for _ in range(2)] + [narrow]  # of each norm with its scale and shift
 
-        def put(name: str, *shape: int) -> DeviceArray:
-            found = tensors.get(name)
-            if found is None or found.shape != shape or found.dtype != np.float16:
-                got = "missing" if found is None else f"{found.shape} {found.dtype}"
-                raise ModelError("tensor", path=_WEIGHTS.name, name=name, want=f"{shape} float16", got=got)
-            if not np.isfinite(found).all():
-                raise ModelError("not_finite", what=name)
-            return device.array(found.astype(np.float32), name=name)
+        def weight(name: str, *shape: int) -> DeviceArray:
+            return put(device, _WEIGHTS, tensors, name, shape)
 
         with device.timeline.at(step=1):
-            self._classes = put("classes.weight", _NOBODY + 1, EMBEDDING)
-            self._time_in = put("time_in.weight", EMBEDDING, time_features(0).size)
-            self._time_bias = put("time_in.bias", EMBEDDING)
-            self._time_out = put("time_out.weight", EMBEDDING, EMBEDDING)
-            self._film = put("film.weight", 2 * sum(self._channels), EMBEDDING)
-            self._film_bias = put("film.bias", 2 * sum(self._channels))
-            self._enter = put("enter.weight", narrow, 4, 3, 3)
-            self._down = put("down.weight", wide, narrow, 3, 3)
-            self._up = put("up.weight", 4 * narrow, wide, 1, 1)
-            self._leave = put("leave.weight", 4, narrow, 3, 3)
+            self._classes = weight("classes.weight", _NOBODY + 1, EMBEDDING)
+            self._time_in = weight("time_in.weight", EMBEDDING, time_features(0).size)
+            self._time_bias = weight("time_in.bias", EMBEDDING)
+            self._time_out = weight("time_out.weight", EMBEDDING, EMBEDDING)
+            self._film = weight("film.weight", 2 * sum(self._channels), EMBEDDING)
+            self._film_bias = weight("film.bias", 2 * sum(self._channels))
+            self._enter = weight("enter.weight", narrow, 4, 3, 3)
+            self._down = weight("down.weight", wide, narrow, 3, 3)
+            self._up = weight("up.weight", 4 * narrow, wide, 1, 1)
+            self._leave = weight("leave.weight", 4, narrow, 3, 3)
             self._blocks = [
-                Block(*(put(f"blocks.{i}.{part}.weight", c, c, 3, 3) for part in Block.__slots__))
+                Block(*(weight(f"blocks.{i}.{part}.weight", c, c, 3, 3) for part in Block.__slots__))
                 for i, c in enumerate(BLOCKS)
             ]
             # The norm is the language model's, whose weight has one number an element; here it is 1 everywhere.
