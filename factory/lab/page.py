@@ -53,8 +53,8 @@ def custom_css(code: str) -> str:
 def write_folder(code: str) -> Path:
     """Write the Jupyter configuration that `python -m factory.lab` adds to the learner's own, and say where it is.
 
-    It holds custom/custom.css (ours, then the learner's own), the place to read it from, and JupyterLab's language
-    where its language pack is installed. All are defaults: the learner's own settings come before them.
+    It holds custom/custom.css (ours, then the learner's own), the place to read it from, JupyterLab's language where
+    its language pack is installed, and no news. All are defaults: the learner's own settings come before them.
     """
     folder = language.remembered_in().parent / "lab"
     try:
@@ -73,11 +73,10 @@ def write_folder(code: str) -> Path:
         f"[{str(folder / 'custom')!r}, {own!r}, DEFAULT_STATIC_FILES_PATH + '/custom']}})\n",
         "utf-8",
     )
-    overrides = (
-        {"@jupyterlab/translation-extension:plugin": {"locale": "ja_JP"}}
-        if (code == "ja" and importlib.util.find_spec("jupyterlab_language_pack_ja_JP"))
-        else {}
-    )
+    # JupyterLab's question about its news would lie on the first answer.
+    overrides: dict[str, dict[str, str]] = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    if code == "ja" and importlib.util.find_spec("jupyterlab_language_pack_ja_JP"):
+        overrides["@jupyterlab/translation-extension:plugin"] = {"locale": "ja_JP"}
     (folder / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(overrides), "utf-8")
     return folder
 

@@ -152,7 +152,8 @@ def test_launcher_shows_one_language_before_any_cell_has_run_and_keeps_the_learn
         "c = get_config()\nc.ServerApp.tornado_settings = {'headers': {'X-Own': 'kept'}}\n"
     )
     before = sorted(file.read_text() for file in own.rglob("*.*"))
-    with lab_server(root, ("-m", "factory.lab", path), folder=tmp_path, FACTORY_LANG="ja") as (base, _):
+    news = {"@jupyterlab/apputils-extension/notification": {"checkForUpdates": False}}  # the rest is up to the launcher
+    with lab_server(root, ("-m", "factory.lab", path), news, tmp_path, FACTORY_LANG="ja") as (base, _):
         with urllib.request.urlopen(base + "/custom/custom.css") as answer:
             assert answer.headers["X-Own"] == "kept"
             assert b"the learner's own" in answer.read()
@@ -161,6 +162,7 @@ def test_launcher_shows_one_language_before_any_cell_has_run_and_keeps_the_learn
         assert not seen(opened, "An English sentence.")
         assert opened.page.locator("html").get_attribute("lang") == "ja-JP"  # JupyterLab speaks Japanese too
         opened.run_all()
+        assert opened.page.locator(".Toastify__toast").count() == 0  # nothing asks whether Jupyter's news are wanted
         opened.switch("en")
         opened.page.get_by_text("An English sentence.").wait_for()
         assert not seen(opened, "日本語の文です。")
