@@ -63,12 +63,12 @@ def open(
 ) -> Device:
     """Open a device: the first AMD GPU that works, else the simulator; or the one of "rocm" and "simulator" named.
 
-    index is the GPU, counted from 0 as HIP does, or the first of those to try. The simulator can be told to be a
-    `gpu` ("gfx900"), whose memory and solver support it then shows (never its speed), to have `memory` bytes, and to
-    hold work back until something waits for it (`delay`); whoever tells one of these asks for the simulator. Where
-    there is an AMD GPU that does not work, a warning says why, and the simulator opens;
-    without ROCm or hip-python none is seen (`python -m factory doctor` tells). Raises Unsupported for a wing
-    or GPU that is not known, LibraryError where "rocm" was named and does not work.
+    index is the GPU, counted from 0 as HIP does, or the first of those to try, cards before a processor's own graphics.
+    The simulator can be told to be a `gpu` ("gfx900"), whose memory and solver support it then shows (never its speed),
+    to have `memory` bytes, and to hold work back until something waits for it (`delay`); whoever tells one of these
+    asks for the simulator. Where there is an AMD GPU that does not work, a warning says why, and the simulator opens;
+    without ROCm or hip-python none is seen (`python -m factory doctor` tells). Raises Unsupported for a wing or GPU
+    that is not known, LibraryError where "rocm" was named and does not work.
     """
     from factory import gpus, simulator
 

@@ -292,8 +292,8 @@ def _prove(args: argparse.Namespace) -> int:
         args.out = args.out or proof.file_name()
         proof.write(args.out)
 
-    try:
-        proof.run(_on_terminal(sys.stderr), save)  # a GPU may bring down the whole computer, so it saves as it goes
+    try:  # a GPU may bring down the whole computer, so it saves as it goes
+        proof.run(_on_terminal(sys.stderr), save, _mention)
     finally:  # also what there is when it is stopped
         if proof.device:
             save()
@@ -328,6 +328,10 @@ def _trimmed(pieces: Iterable[str]) -> Iterator[str]:
         waiting, started = text[len(shown) :], started or bool(shown)
         if shown:
             yield shown
+
+
+def _mention(text: object) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _on_terminal(stream: Any) -> bool:

@@ -100,14 +100,18 @@ def lines() -> Iterator[str]:
             yield f"{' ' * (len(found.mark) + width + 3)}{_line(more)}"
 
 
-def libraries() -> dict[str, dict[str, Any]]:
-    """What is found of HIP, hiprtc, rocBLAS and MIOpen, for a report to others: version, path, level, and in words."""
-    return {
+def machine(trying: Callable[[str], object] = lambda step: None) -> dict[str, Any]:
+    """What is found of GPUs and of HIP, hiprtc, rocBLAS and MIOpen, for a report to others: all "gpus" in a few words
+    each, the "index" of the one that was looked at, and of "libraries" version, path, level, and in words. `trying` is
+    told of each step as it starts."""
+    facts = rocm.examine(trying)
+    libraries = {
         found.library: {
             "version": found.version, "path": found.path, "level": found.level, "lines": [text.en for text in found.lines],
         }
-        for found in rocm.findings(rocm.examine())
+        for found in rocm.findings(facts)
     }  # fmt: skip
+    return {"gpus": rocm.gpus(facts), "index": rocm.number(facts), "libraries": libraries}
 
 
 def _line(text: Text) -> str:

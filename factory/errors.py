@@ -49,7 +49,8 @@ class FactoryWarning(UserWarning):
 
 
 class OutOfDeviceMemory(FactoryError, MemoryError):
-    """The device has no room left. Fields: asked, in_use, reserved (in use, as the pool rounds it up), total, name."""
+    """The device has no room left. Fields: asked, in_use, reserved (in use, as the pool rounds it up), total, name;
+    on a GPU also free."""
 
     sentences = {
         "device": Text(
@@ -57,6 +58,20 @@ class OutOfDeviceMemory(FactoryError, MemoryError):
             "バイトを使用中です(切り上げて {reserved:,} バイト)。使い終わった配列を .free() するか、もっと小さくしてください。",
             "Out of device memory: {name} needs {asked:,} bytes, but {in_use:,} of {total:,} bytes are in use "
             "({reserved:,} rounded up). Free arrays that are done with by .free(), or ask for less.",
+        ),
+        "others": Text(
+            "デバイスのメモリが足りません。{name} に {asked:,} バイト必要ですが、空きは {free:,} バイトです。全体 {total:,} "
+            "バイトのうち、ここで使用中なのは {in_use:,} バイト(切り上げて {reserved:,} バイト)で、残りは画面やほかの"
+            "プログラムが使っています。ほかのプログラムを閉じるか、もっと小さくしてください。",
+            "Out of device memory: {name} needs {asked:,} bytes, and {free:,} are free. Of {total:,} bytes {in_use:,} are "
+            "in use here ({reserved:,} rounded up); the rest is the desktop's and other programs'. Close some of them, "
+            "or ask for less.",
+        ),
+        "piece": Text(
+            "デバイスのメモリが足りません。{name} に {asked:,} バイト必要です。空きは {free:,} バイトありますが、HIP は 1 回に"
+            "これだけの大きさを渡しません。いくつかの配列に分けるか、もっと小さくしてください。",
+            "Out of device memory: {name} needs {asked:,} bytes. {free:,} are free, but HIP does not give as much as that "
+            "in one piece: make several arrays of it, or ask for less.",
         ),
         "host": Text(
             "このコンピューターのメモリが足りません。シミュレーターはデバイスのメモリをここに置きます。{name} に {asked:,} "
@@ -369,7 +384,7 @@ class ModelError(FactoryError):
         ),
         "empty_prompt": Text(
             "質問が空です。何か書いてください。",
-            "The prompt is empty; write something.",
+            "The question is empty; write something.",
         ),
         "too_long": Text(
             "文章が長すぎます。{got} トークンですが、このモデルが一度に読めるのは {limit} トークンまでです。短くして"

@@ -220,11 +220,13 @@ def test_a_gpu_with_its_driver_and_no_rocm_is_told_to_install_it(computer: Path)
 def test_a_gpu_that_hip_does_not_see_may_be_hidden(computer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_driver(computer)
     seen, facts = doctor.hardware(computer), no_facts(version="6.4.1", gpus=[])
-    monkeypatch.delenv("HIP_VISIBLE_DEVICES", raising=False)
+    for name in doctor._HIDING:
+        monkeypatch.delenv(name, raising=False)
     assert "VISIBLE" not in doctor.gpu_text(facts, seen).en
-    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "-1")
+    for name in ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "-1")
     for text in doctor.gpu_text(facts, seen):
-        assert "HIP_VISIBLE_DEVICES" in text
+        assert "HIP_VISIBLE_DEVICES, CUDA_VISIBLE_DEVICES" in text
     assert "rocminfo" in doctor.advice(facts, seen).ja
 
 
@@ -359,7 +361,10 @@ int rocblas_destroy_handle(void *handle) { return 0; }
 int rocblas_set_stream(void *handle, void *stream) { return 0; }
 int rocblas_set_atomics_mode(void *handle, int mode) { return 0; }
 const char *rocblas_status_to_string(int status) { return "rocblas_status_of_a_test"; }
-int rocblas_gemm_ex() { fputs("rocBLAS error: Cannot read TensileLibrary.dat\\n", stderr); abort(); }
+int rocblas_gemm_ex() {
+  fputs("rocBLAS error: Cannot read TensileLibrary.dat\\n List of available Files :\\n\\"gfx90a.dat\\"\\n", stderr);
+  abort();
+}
 int rocblas_gemm_strided_batched_ex() { return rocblas_gemm_ex(); }
 """
 
@@ -374,6 +379,24 @@ def test_a_rocblas_without_kernels_for_the_gpu_does_not_take_the_report_with_it(
     assert said.marks["HIP"] == said.marks["hiprtc"] == said.marks["MIOpen"] == "[ok]"
     assert "rocBLAS" in said["What to do next"] and doctor.MATRIX in said["What to do next"]
     assert "simulator" in said["Computes on"] and "rocblas_gemm_ex(float32)" in said["Computes on"]
+
+
+def test_where_a_processors_own_graphics_come_first_the_card_is_looked_at(report) -> None:
+    both = {"DOUBLE_DEVICES": "2", "DOUBLE_ARCH": "gfx1036,gfx1100", "DOUBLE_FAIL": "rocblas_gemm_ex:0:-1"}
+    assert "gfx1100" in report(**both)["rocBLAS"]  # neither works, and still it is the card that is told of
+    both = {"DOUBLE_DEVICES": "2", "DOUBLE_ARCH": "gfx1036,gfx1100", "DOUBLE_WITHOUT": "gfx1036"}
+    said = report(**both)
+    assert [said.marks[name] for name in (*LIBRARIES, "AMD GPU")] == ["[ok]"] * 5
+    assert "0: gfx1036" in said["AMD GPU"] and "1: gfx1100" in said["AMD GPU"] and "number 1 is used" in said["AMD GPU"]
+    assert "gfx1100" in said["rocBLAS"] and "gfx1100" in said["Computes on"]
+    assert "python -m factory prove" in said["What to do next"]
+    said = report(**{**both, "DOUBLE_ARCH": "gfx1036"})  # neither works
+    assert said.marks["rocBLAS"] == "[!!]" and "for GPU arch : gfx1036" in said["rocBLAS"]
+    assert "simulator" in said["Computes on"]
+    said = report(**{**both, "DOUBLE_ARCH": "gfx1031,gfx1100", "DOUBLE_WITHOUT": "gfx1031"})  # two cards, one works
+    assert (
+        said.marks["rocBLAS"] == "[ok]" and "number 1 is used" in said["AMD GPU"] and "gfx1100" in said["Computes on"]
+    )
 
 
 def test_two_hip_runtimes_are_refused_with_both_names(report, rocm: Path) -> None:
@@ -408,9 +431,11 @@ def test_the_real_libraries_without_a_gpu_are_known_and_hiprtc_compiles(tmp_path
 
 
 def test_sentences_for_others_are_plain_data(rocm_double) -> None:
-    from factory.doctor import libraries
+    from factory.doctor import machine
 
-    found = json.loads(json.dumps(libraries()))
+    all_of_it = json.loads(json.dumps(machine()))
+    assert all_of_it["index"] == 0 and "gfx900" in all_of_it["gpus"][0]
+    found = all_of_it["libraries"]
     assert list(found) == list(LIBRARIES) and all(one["level"] == doctor.RUNNABLE for one in found.values())
     assert found["rocBLAS"]["version"] == "0.0.0.double"
 

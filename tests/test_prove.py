@@ -17,7 +17,7 @@ import pytest
 
 import factory
 from factory import ConvolutionProblem, Device
-from factory.prove import Proof, all_checks, checks, models
+from factory.prove import Proof, all_checks, checks, models, times
 from factory.records import find_db
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -256,6 +256,91 @@ def test_a_call_that_fails_is_written_down_and_the_rest_goes_on(rocm_double, mon
     assert outcomes["kernels: causal_softmax", "float32"]["outcome"] == "passed"
     (line,) = [text.en for text in proof.summary("x") if text.en.startswith("failed")]
     assert "MIOpen: softmax, float16" in line and "miopenSoftmaxForward_V2" in line
+
+
+def test_where_a_processors_own_graphics_come_first_the_card_is_proved_and_named(rocm_double, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    for name, value in (("DEVICES", "2"), ("ARCH", "gfx1036,gfx1100"), ("WITHOUT", "gfx1036")):
+        monkeypatch.setenv(f"DOUBLE_{name}", value)
+    proof, said = Proof({"wing": "rocm"}, "gemm float32 NN"), []
+    proof.run(announce=said.append)
+    assert not proof.failed and proof.opens["index"] == 1 and proof.device["gpu"]["arch"] == "gfx1100"
+    for text in said[0]:
+        assert "0: gfx1036" in text and "1: gfx1100" in text and "HIP_VISIBLE_DEVICES" in text
+    report = proof.report()
+    assert len(said) == 1 and len(report["gpus"]) == 2 and report["libraries"]["rocBLAS"]["level"] is not None
+    assert report["device"]["driver"]["multiProcessorCount"] == 32 and report["device"]["gpu"]["compute_units"] == 64
+
+
+def test_a_type_that_rocblas_lacks_is_not_here_and_no_failure(rocm_double, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nothing tells yet that all types work
+    monkeypatch.setenv("DOUBLE_FAIL", "rocblas_gemm_ex:4:2")  # the fourth product that is tried is int8's
+    proof = proved("gemm int8")
+    assert not proof.failed
+    lacking = [result for result in proof.results if result["outcome"] == "skipped"]
+    assert len(lacking) >= 4 and all("not_implemented" in result["missing"] for result in lacking)
+    monkeypatch.setenv("DOUBLE_FAIL", "rocblas_gemm_ex:4:6")
+    proof = proved("rocBLAS: gemm int8")
+    failed = [result for result in proof.results if result["outcome"] == "failed"]
+    assert len(failed) == 4 and all("internal_error" in result["exception"] for result in failed)
+
+
+def test_the_report_has_the_settings_and_no_folder_of_the_users(simulator: Device, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    for name, value in (("HSA_OVERRIDE_GFX_VERSION", "10.3.0"), ("MIOPEN_USER_DB_PATH", "/data/somebody"),
+                        ("ROCM_PATH", "/opt/rocm-6.4"), ("AMD_LOG_LEVEL", "3"), ("AMD_TOKEN", "secret")):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    proof = proved("HIP: order", "simulator")
+    settings = proof.report()["environment"]
+    assert (settings["HSA_OVERRIDE_GFX_VERSION"], settings["AMD_LOG_LEVEL"]) == ("10.3.0", "3")
+    assert (settings["MIOPEN_USER_DB_PATH"], settings["ROCM_PATH"]) == ("(a path)", "/opt/rocm-6.4")
+    assert "AMD_TOKEN" not in settings and all(result["seconds"] >= 0 for result in proof.results)
+
+
+def test_a_convolutions_solvers_come_in_one_order_whatever_their_times(simulator: Device) -> None:
+    convolutions = [check for check in checks.checks() if check.label.startswith("MIOpen: convolve")]
+    orders = [[label for label, _ in check.cases(simulator)] for check in convolutions]
+    assert all(order == sorted(order) for order in orders) and max(map(len, orders)) > 2
+
+
+def test_a_convolution_without_a_solver_is_a_failure(simulator: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "find", lambda problem: ())
+    check = next(check for check in checks.checks() if check.label.startswith("MIOpen: convolve"))
+    with pytest.raises(AssertionError, match="no solver"):
+        list(check.cases(simulator))
+
+
+def test_an_error_of_another_library_is_none_of_rocblas_that_lacks_something() -> None:
+    fields = {"code": 2, "meaning": "words", "gpu": "gfx900"}
+    assert "missing" in checks.lacking(factory.LibraryError("status", call="rocblas_gemm_ex", **fields))
+    assert "exception" in checks.lacking(factory.LibraryError("status", call="hipMalloc", **fields))
+
+
+def test_a_wall_clock_runs_without_marks_around_each_command(simulator: Device) -> None:
+    enabled: list[bool] = []
+    x = simulator.array(np.ones((8, 8), np.float32))
+    timed = times._both_clocks(simulator, lambda: (enabled.append(simulator.timeline.enabled), simulator.gemm(x, x)), 2)
+    assert enabled == [False, True] and timed["wall_milliseconds"] > 0
+    assert timed["milliseconds"] == sum(timed["by_station"].values()) > 0
+
+
+TALKING = """
+import os
+from factory.device import Device
+def softmax(*_):
+    os.write(2, b"MIOpen(HIP): Error: no such kernel")
+    raise ValueError("wrong")
+Device.softmax = softmax
+"""
+
+
+def test_what_a_library_wrote_about_a_failure_is_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(TALKING)
+    (tmp_path / "out").mkdir()
+    ran = run("--device", "simulator", "--only", "softmax", cwd=tmp_path / "out", before=str(tmp_path))
+    assert ran.returncode == 1
+    results = report_of(tmp_path / "out")["results"]
+    for result in results:
+        assert ("Error: no such kernel" in result.get("stderr", "")) == (result["outcome"] == "failed")
+    assert sum(result["outcome"] == "failed" for result in results) == 3
 
 
 DYING = """

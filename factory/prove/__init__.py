@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -32,6 +34,14 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _SECONDS = 1800.0  # for one case; MIOpen may compile and try many kernels in it
 _OPENING = {"check": "HIP: device", "case": "opened again"}
 _PACKAGES = ("numpy", "scipy", "ml_dtypes", "hip-python")
+_PROPERTIES = ("gcnArchName", "integrated", "multiProcessorCount", "memoryClockRate", "memoryBusWidth", "l2CacheSize")
+# What may change how the libraries work:
+# https://rocm.docs.amd.com/projects/HIP/en/latest/reference/env_variables.html and those of rocBLAS and MIOpen.
+_SETTINGS = re.compile(
+    r"(HSA|HIP|HIPBLASLT|ROCR|ROC|ROCM|ROCBLAS|TENSILE|MIOPEN|GPU)_\w+|CUDA_VISIBLE_DEVICES"
+    r"|AMD_(LOG_LEVEL|SERIALIZE_\w+|DIRECT_DISPATCH)"
+)
+_KERNEL_DRIVER = Path("/sys/module/amdgpu/version")  # there where it did not come with the kernel
 
 _SUMMARY = Text(
     "{station}: 成功 {passed}、失敗 {failed}、ここにないもの {skipped}{worst}",
@@ -44,6 +54,16 @@ _WORST = Text(
 _FAILURE = Text("失敗: {check}、{case}: {why}", "failed: {check}, {case}: {why}")
 _ERROR = Text("誤差 {error:.2e}(限度 {limit:.0e})", "an error of {error:.2e}, where {limit:.0e} is allowed")
 _UNFINISHED = Text("途中で終わりました。調べなかった項目: {count}", "It ended early; not looked at: {count}")
+_BEGINS = Text(
+    "{device} で {count} 項目を調べます。MIOpen ははじめての畳み込みのたびにカーネルをコンパイルするので、1 つの項目に何分もかかる"
+    "ことがあります。{others}",
+    "{count} checks on {device}. MIOpen compiles kernels for every convolution that is new to it, so that a single check "
+    "may take minutes.{others}",
+)
+_OTHERS = Text(
+    " HIP から見える GPU: {all}。ほかの GPU を調べるには、環境変数 HIP_VISIBLE_DEVICES にその番号を指定してください。",
+    " HIP sees {all}; for another GPU set HIP_VISIBLE_DEVICES to its number.",
+)
 _WRITTEN = Text(
     "報告書: {path}({device} の結果)。プロジェクトに送ってください。送り方は README にあります。",
     "Report: {path}, of {device}. Please send it to the project; the README says how.",
@@ -131,7 +151,11 @@ def _description(device: Device) -> dict[str, Any]:
         if device.gpu
         else None
     )
-    return {"wing": device.wing, "label": device.label, "gpu": gpu, "memory": device.memory.limit}
+    described = {"wing": device.wing, "label": device.label, "gpu": gpu, "memory": device.memory.limit}
+    if device.wing == "rocm":
+        said = {name: getattr(device.hip.properties, name) for name in _PROPERTIES}
+        described["driver"] = {**said, "free": device.hip.mem_get_info()[0]}
+    return described
 
 
 # In the process that was asked
@@ -146,27 +170,39 @@ class Proof:
     device: dict[str, Any] = field(default_factory=dict)
     results: list[Outcome] = field(default_factory=list)
     left: int = 0
+    gpus: list[str] = field(default_factory=list)
     libraries: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, progress: bool = False, save: Callable[[], None] = lambda: None) -> None:
-        """Run all checks, and save after each. Raises ProofError where there is no device, or no check of that name."""
+    def run(
+        self, progress: bool = False, save: Callable[[], None] = lambda: None,
+        announce: Callable[[Text], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """Run all checks, and save after each; on a GPU, announce on which. The first GPU that works is taken, and no
+        other on the way. Raises ProofError where there is no device, or no check of that name."""
         labels = [check.label for check in all_checks(self.only)]
         if not labels:
             raise ProofError("only", got=repr(self.only))
+        if self.opens["wing"] == "rocm":
+            with tqdm(disable=not progress, leave=False, bar_format="{desc}") as bar:
+                machine = doctor.machine(bar.set_description)
+            self.opens = {**self.opens, "index": machine["index"]}
+            self.gpus, self.libraries = machine["gpus"], machine["libraries"]
         at, number, self.left = [0, 0], 0, len(labels)
         with tqdm(total=len(labels), disable=not progress, delay=2, unit="check", dynamic_ncols=True) as bar:
             while self.left:
                 before, trying = list(at), None
                 code = f"from factory import prove; prove.work({self.opens!r}, {self.only!r}, {at!r})"
-                child = Child(code, _SECONDS)
+                child, began = Child(code, _SECONDS), perf_counter()
                 for message in child:
                     if "refused" in message:
                         self._refuse(Text(*message["refused"]))
-                    self.device = message.get("device", self.device)
+                    if "device" in message and not self.device:
+                        self.device = message["device"]
+                        self._announce(len(labels), announce)
                     if "check" in message:
-                        self.results.append(_judged(message))
+                        self._note(message, began, child)
                     if "at" in message:
-                        at, trying = message["at"], message["trying"]
+                        at, trying, began = message["at"], message["trying"], perf_counter()
                         self.left = len(labels) - at[0]
                         bar.set_description(trying["check"])
                         if message["number"] > number:
@@ -176,12 +212,23 @@ class Proof:
                 if child.death and not self.device:
                     self._refuse(child.death)
                 if child.death:
-                    self.results.append({**(trying or _OPENING), "outcome": FAILED, "exception": child.death.en})
+                    self._note({**(trying or _OPENING), "exception": child.death.en}, began, child)
                 if at == before:  # the device does not open any more
                     break
             bar.update(len(labels) - self.left - number)
+
+    def _announce(self, count: int, announce: Callable[[Text], None]) -> None:
         if self.device["wing"] == "rocm":
-            self.libraries = doctor.libraries()
+            numbered = ", ".join(f"{index}: {gpu}" for index, gpu in enumerate(self.gpus))
+            others = _OTHERS.format(all=numbered) if len(self.gpus) > 1 else ""
+            announce(_BEGINS.format(device=self.measured_on, count=count, others=others))
+
+    def _note(self, result: Outcome, began: float, child: Child) -> None:
+        """Keep an outcome; with a failure also what the libraries have said in that process."""
+        judged = {**_judged(result), "seconds": round(perf_counter() - began, 2)}
+        if judged["outcome"] == FAILED:
+            judged["stderr"] = child.complaints()
+        self.results.append(judged)
 
     def _refuse(self, why: Text) -> None:
         """The device does not open: there is nothing to prove, or, later on, nothing more."""
@@ -200,8 +247,10 @@ class Proof:
             "report": "inference-factory prove", "factory": factory.__version__,
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "python": platform.python_version(), "platform": platform.platform(),
-            "packages": {name: _version(name) for name in _PACKAGES},
-            "measured_on": self.measured_on, "device": self.device, "libraries": self.libraries,
+            "packages": {name: _version(name) for name in _PACKAGES}, "environment": _settings(),
+            "kernel_driver": _KERNEL_DRIVER.read_text().strip() if _KERNEL_DRIVER.exists() else None,
+            "measured_on": self.measured_on, "gpus": self.gpus, "opened": self.opens, "device": self.device,
+            "libraries": self.libraries,
             **_counts(self.results), "not_looked_at": self.left, "only": self.only, "results": self.results,
             "find_db": [result["find_db"] for result in self.results if "find_db" in result],
         }  # fmt: skip
@@ -261,6 +310,15 @@ def _why(result: Outcome) -> Any:
     if "error" in result:
         return _ERROR.format(error=result["error"], limit=result["limit"])
     return result["exception"]
+
+
+def _settings() -> dict[str, str]:
+    """What is set in the environment for the libraries. Of a folder that is not the system's, not which."""
+    return {
+        name: value if "/" not in value or value.startswith(("/opt/", "/usr/")) else "(a path)"
+        for name, value in sorted(os.environ.items())
+        if _SETTINGS.fullmatch(name)
+    }
 
 
 def _version(package: str) -> str | None:

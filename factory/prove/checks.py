@@ -15,13 +15,16 @@ import numpy as np
 
 from factory.array import DeviceArray
 from factory.device import ACTIVATIONS, POOLINGS, Device
-from factory.errors import DoubleFree, InvalidPointer, OutOfDeviceMemory, ShapeError, UseAfterFree
+from factory.errors import DoubleFree, InvalidPointer, LibraryError, OutOfDeviceMemory, ShapeError, UseAfterFree
 from factory.problem import DTYPES, FLOATS, ConvolutionProblem
 
 Outcome = dict[str, Any]
 Cases = Generator[tuple[str, Callable[[], Outcome]], None, None]
 Operation = Callable[[Device, str], Outcome]
 LIMITS = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-2, "int32": 0.0}  # relative L2
+
+
+_NOT_THERE = (2, 14, 15)  # rocblas_status_not_implemented, _excluded_from_build, _arch_mismatch
 
 
 class Check(NamedTuple):
@@ -186,12 +189,22 @@ def _gemm(dtype: str, transpose_a: bool, transpose_b: bool, device: Device) -> C
             raise AssertionError("what lies between the rows of the result was overwritten")
         return outcome
 
+    if refused := device.rocblas.refused.get(dtype):
+        yield "tried when the device was opened", lambda: lacking(refused)
+        return
     for m, n, k in ((1, 1, 1), (7, 5, 3), (64, 64, 64), (33, 129, 257), (1, 512, 2048)):
         yield f"{m} x {n} x {k}", partial(case, (), m, n, k, 1.0, 0.0, 0)
     yield "scaled and added", partial(case, (), 33, 65, 17, 2.0, -1.0, 0)
     yield "rows with gaps", partial(case, (), 33, 65, 17, 1.0, 1.0, 3)
     yield "batch of 3", partial(case, (3,), 20, 30, 40, 1.0, 0.0, 0)
     yield "batch of 3, rows with gaps", partial(case, (3,), 20, 30, 40, 1.0, 1.0, 3)
+
+
+def lacking(error: LibraryError) -> Outcome:
+    """What rocBLAS says that it does not have is not here; any other error is one."""
+    call, code = (error.fields.get(name) for name in ("call", "code"))
+    missing = str(call).startswith("rocblas") and code in _NOT_THERE
+    return {"missing" if missing else "exception": error.text.en}
 
 
 # Kernels and MIOpen, type by type
@@ -337,10 +350,14 @@ _CONVOLUTIONS: tuple[dict[str, Any], ...] = (
 
 
 def _convolve(problem: ConvolutionProblem, device: Device) -> Cases:
-    """By every solver that find offers."""
+    """By every solver that find offers, in an order that does not change with their times: after a failure another
+    process goes on with the next."""
     x, w = numbers(problem.x_shape, problem.dtype), numbers(problem.w_shape, problem.dtype, 1)
     want = convolved(problem, x, w)
-    for solution in device.find(problem):
+    found = sorted(device.find(problem), key=lambda solution: solution.solver)
+    if not found:
+        raise AssertionError("find offers no solver")
+    for solution in found:
         yield (
             solution.solver,
             lambda solution=solution: compare(  # type: ignore[misc]

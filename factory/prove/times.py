@@ -12,7 +12,7 @@ import numpy as np
 from factory import models
 from factory.device import Device
 from factory.problem import FLOATS, ConvolutionProblem
-from factory.prove.checks import Cases, Check, Outcome, numbers
+from factory.prove.checks import Cases, Check, Outcome, lacking, numbers
 from factory.prove.models import LANGUAGE_MODELS, PROMPT
 from factory.records import find_db
 
@@ -54,6 +54,23 @@ def _best(device: Device, work: Callable[[], object]) -> float:
     return best
 
 
+def _both_clocks(device: Device, work: Callable[[], object], count: int = 1) -> Outcome:
+    """Milliseconds of each of `count` pieces of work that has a result to wait for: on this computer's clock, and, run
+    again, command by command. The events around each command take a time of their own, so the first run has none."""
+    with device.timeline.paused():
+        start = perf_counter()
+        work()
+        seconds = perf_counter() - start
+    device.timeline.clear()
+    work()
+    by_station = {name: totals.milliseconds / count for name, totals in device.timeline.by_station().items()}
+    return {
+        "milliseconds": sum(by_station.values()),
+        "wall_milliseconds": 1e3 * seconds / count,
+        "by_station": by_station,
+    }
+
+
 def _copies(device: Device) -> Cases:
     host, back = np.zeros(_COPIED, np.uint8), np.empty(_COPIED, np.uint8)
 
@@ -74,7 +91,8 @@ def _gemm(dtype: str, device: Device) -> Cases:
                 taken = _best(device, partial(device.gemm, a, a, out=c))
         return {"milliseconds": taken, "operations": 2 * size**3, "sizes": f"{size} x {size} x {size}"}
 
-    yield "square", timed
+    refused = device.rocblas.refused.get(dtype)
+    yield "square", partial(lacking, refused) if refused else timed
 
 
 def _find(problem: ConvolutionProblem, device: Device) -> Cases:
@@ -82,7 +100,10 @@ def _find(problem: ConvolutionProblem, device: Device) -> Cases:
         solutions = device.find(problem)
         if any(solution.milliseconds is None for solution in solutions):
             return {"missing": "there was too little memory for MIOpen to measure in"}
-        return {"find_db": find_db.line(problem, solutions)}
+        dropped: dict[str, list[str]] = {}
+        for solver, reason in solutions.dropped.items():
+            dropped.setdefault(reason.en, []).append(solver)
+        return {"find_db": find_db.line(problem, solutions), "dropped": dropped}
 
     yield "solvers", found
 
@@ -92,18 +113,9 @@ def _language(name: str, device: Device) -> Cases:
     ids = model.tokenizer.encode(PROMPT)
 
     def timed() -> Outcome:
-        with closing(model.generate(ids, _TOKENS + 1, stop=())) as tokens:  # type: ignore[type-var]
+        with closing(model.generate(ids, 2 * _TOKENS + 1, stop=())) as tokens:  # type: ignore[type-var]
             next(tokens)  # the prompt's, and what is compiled or loaded with it
-            device.timeline.clear()
-            start = perf_counter()
-            count = sum(1 for _ in tokens)
-            seconds = perf_counter() - start
-        by_station = {name: totals.milliseconds / count for name, totals in device.timeline.by_station().items()}
-        return {
-            "milliseconds": sum(by_station.values()),
-            "wall_milliseconds": 1e3 * seconds / count,
-            "by_station": by_station,
-        }
+            return _both_clocks(device, lambda: [next(tokens) for _ in range(_TOKENS)], _TOKENS)
 
     yield "a token", timed
     model.free()
@@ -115,11 +127,6 @@ def _classifier(device: Device) -> Cases:
 
     def timed() -> Outcome:
         model.logits(x)
-        device.timeline.clear()
-        start = perf_counter()
-        model.logits(x)
-        seconds = perf_counter() - start
-        by_station = {name: totals.milliseconds for name, totals in device.timeline.by_station().items()}
-        return {"milliseconds": sum(by_station.values()), "wall_milliseconds": 1e3 * seconds, "by_station": by_station}
+        return _both_clocks(device, lambda: model.logits(x))
 
     yield "a photo", timed

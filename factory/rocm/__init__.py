@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from factory.errors import FactoryError, LibraryError, Unsupported
 from factory.gpus import Gpu, find
 from factory.rocm import trial
-from factory.rocm.hip import Hip, count
+from factory.rocm.hip import Hip, order
 from factory.rocm.kernels import Kernels
 from factory.rocm.miopen import Miopen
 from factory.rocm.rocblas import Rocblas
@@ -27,7 +26,7 @@ class Rocm:
     def __init__(self, index: int = 0) -> None:
         self.hip = Hip(index)
         try:
-            self.gpu = _described(self.hip.arch, self.hip.properties)
+            self.gpu = _described(self.hip)
             self.rocblas = Rocblas(self.hip, trial.refused(self.hip))
             self.kernels = Kernels(self.hip)
             self.miopen = Miopen(self.hip, self.kernels)
@@ -37,16 +36,16 @@ class Rocm:
 
 
 def first(index: int = 0) -> Rocm | None:
-    """The first AMD GPU that works, from number `index` on; None where there is none. Raises the first one's error
-    where none works."""
+    """The first AMD GPU that works, of those from number `index` on, cards before a processor's own graphics; None
+    where there is none. Raises the first one's error where none works."""
     try:
-        number = count()
+        numbers = order(index)
     except LibraryError as error:
         if error.key in ("absent", "bindings"):  # no ROCm here
             return None
         raise
     failure: FactoryError | None = None
-    for each in range(index, number):
+    for each in numbers:
         try:
             return Rocm(each)
         except FactoryError as error:
@@ -56,10 +55,11 @@ def first(index: int = 0) -> Rocm | None:
     return None
 
 
-def _described(arch: str, properties: Any) -> Gpu:
+def _described(hip: Hip) -> Gpu:
     """What the driver says of a GPU; what it does not say is from the table of its kind, where that is known."""
+    arch, properties = hip.arch, hip.properties
     said = {
-        "name": properties.name, "compute_units": properties.multiProcessorCount,
+        "name": hip.name, "compute_units": hip.compute_units,
         "clock": properties.clockRate * 1e3, "memory": properties.totalGlobalMem, "wave": properties.warpSize,
     }  # fmt: skip
     pages = dict.fromkeys(said, _DRIVER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,8 @@ _OFFICIAL = {
 }
 
 _SECONDS = 600  # for one fact; MIOpen compiles its first kernels in it
+# What hides GPUs: https://rocm.docs.amd.com/projects/HIP/en/latest/reference/env_variables.html
+_HIDING = ("ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 _AMD, _DISPLAY, _ACCELERATOR = "0x1002", "0x03", "0x12"  # PCI's numbers of a maker and of two classes of device
 
 TEXTS = {
@@ -86,6 +88,10 @@ TEXTS = {
     "level_official": Text(
         "{gpu} で正しく動き、AMD の対応表(ROCm {release})にもあります。カードごとの条件は表で: {page}",
         "it ran rightly on {gpu}, which AMD's matrix for ROCm {release} names; conditions of single cards: {page}",
+    ),
+    "gpus": Text(
+        "{all}。使うのは {index} 番です(ほかを使うには、環境変数 HIP_VISIBLE_DEVICES にその番号を)。",
+        "{all}; number {index} is used (for another, set HIP_VISIBLE_DEVICES to its number).",
     ),
     "gpu_none": Text("AMD GPU はありません。", "there is none."),
     "gpu_elsewhere": Text(
@@ -169,15 +175,29 @@ class Finding(NamedTuple):
     level: int | None = None
 
 
-def examine(index: int = 0) -> dict[str, dict[str, Any]]:
-    """Facts of each step of the probes. After a step that brings its process down, another goes on with the next."""
+def examine(trying: Callable[[str], object] = lambda step: None) -> dict[str, dict[str, Any]]:
+    """Facts of each step of the probes, on the GPU that `factory.open` would take, which is the first that works; where
+    none does, those of the first that was tried. The fact "index" of HIP says which it is. `trying` is told of each
+    step as it starts."""
+    first = _probe(0, trying)
+    for nth in range(len(first["HIP"].get("gpus", ()))):
+        facts = _probe(nth, trying) if nth else first
+        if all("ran" in facts[step] for step in ("HIP", "hiprtc", "rocBLAS float32")):
+            return facts
+    return first
+
+
+def _probe(nth: int, trying: Callable[[str], object]) -> dict[str, dict[str, Any]]:
+    """Facts of one GPU. After a step that brings its process down, another goes on with the next."""
     facts: dict[str, dict[str, Any]] = {step: {} for step in probes.STEPS}
     left = list(probes.STEPS)
     while left:
-        child = Child(f"from factory.rocm import probes; probes.run({left!r}, {index})", _SECONDS)
+        child = Child(f"from factory.rocm import probes; probes.run({left!r}, {nth})", _SECONDS)
         step = left[0]
         for step, name, value in child:
             facts[step][name] = value
+            if name == "trying":
+                trying(step)
         if child.death is None:
             break
         facts[step]["died"] = child.death
@@ -185,16 +205,26 @@ def examine(index: int = 0) -> dict[str, dict[str, Any]]:
     return facts
 
 
-def findings(facts: Mapping[str, Facts], index: int = 0) -> list[Finding]:
+def findings(facts: Mapping[str, Facts]) -> list[Finding]:
     """What the facts say of each library."""
-    gpu = _arch(facts, index)
+    gpu = _arch(facts)
     return [_finding(library, facts, gpu) for library in LIBRARIES]
 
 
-def _arch(facts: Mapping[str, Facts], index: int) -> str | None:
+def number(facts: Mapping[str, Facts]) -> int:
+    """Which GPU was probed, counted from 0 as HIP does."""
+    return int(facts["HIP"].get("index", 0))
+
+
+def gpus(facts: Mapping[str, Facts]) -> list[str]:
+    """All that HIP sees, in a few words each."""
+    return [f"{arch} ({name}, {units} CU)" for arch, name, units in facts["HIP"].get("gpus", ())]
+
+
+def _arch(facts: Mapping[str, Facts]) -> str | None:
     """The architecture of the GPU that was probed."""
     seen = facts["HIP"].get("gpus", ())
-    return str(seen[index][0]) if index < len(seen) else None
+    return str(seen[number(facts)][0]) if seen else None
 
 
 def _finding(library: str, facts: Mapping[str, Facts], gpu: str | None) -> Finding:
@@ -332,20 +362,24 @@ def _group(file: Path) -> str:
 
 def gpu_text(facts: Mapping[str, Facts], seen: Hardware) -> Text:
     """The GPUs, or why none can be used."""
-    if found := facts["HIP"].get("gpus"):
-        text = ", ".join(f"{arch} ({name}, {units} CU)" for arch, name, units in found)
-        return Text(text, text)
+    found = gpus(facts)
+    if len(found) == 1:
+        return Text(found[0], found[0])
+    if found:
+        return TEXTS["gpus"].format(
+            index=number(facts), all=", ".join(f"{index}: {gpu}" for index, gpu in enumerate(found))
+        )
     if seen.state == "ready":
-        names = [name for name in ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES") if name in os.environ]
+        names = [name for name in _HIDING if name in os.environ]
         hidden = TEXTS["hidden"].format(names=", ".join(names)) if names else ""
         return TEXTS["gpu_unseen"].format(hidden=hidden)
     return TEXTS[f"gpu_{seen.state}"].format(file=seen.file, group=seen.group)
 
 
-def advice(facts: Mapping[str, Facts], seen: Hardware, index: int = 0) -> Text:
+def advice(facts: Mapping[str, Facts], seen: Hardware) -> Text:
     """What to do next."""
     keys = {step: own.get("error", [""])[0] for step, own in facts.items()}
-    gpu = _arch(facts, index)
+    gpu = _arch(facts)
     if gpu is None and seen.state in ("none", "elsewhere"):
         return TEXTS["next_simulator"]
     if "two_runtimes" in keys.values():
@@ -358,7 +392,7 @@ def advice(facts: Mapping[str, Facts], seen: Hardware, index: int = 0) -> Text:
         return TEXTS["next_rocm"]
     if gpu is None:
         return TEXTS["next_unseen"]
-    for found in findings(facts, index):
+    for found in findings(facts):
         if not found.good:
             if keys[found.library] == "absent":
                 return TEXTS["next_rocm"]

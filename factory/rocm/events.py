@@ -15,7 +15,10 @@ from factory.rocm.libraries import Checked, check
 PATIENCE = 60.0  # seconds
 _AGAIN = 0.05  # seconds of a wait after one that gave up
 _SPIN = 200e-6  # seconds of asking again at once; most work of a small model is done by then
-_PENDING = 1024  # commands whose times were not read yet, from which on the oldest are read and their events used again
+_PENDING = 512  # commands whose times were not read yet, from which on the oldest are read and their events used again
+# And from which on the oldest is waited for: an event that was recorded may hold one of the 4096 signals that the
+# driver gives a process, without which HIP makes no further stream (https://github.com/ROCm/mori/pull/491).
+_MOST = 1536
 
 
 class Span:
@@ -96,13 +99,17 @@ class Events:
 
     def _read(self, span: Span) -> float:
         """The time of a span that is over; its events go back."""
-        span.milliseconds = took = float(self._api.hipEventElapsedTime(span.start, span.stop))
+        # HIP may say a little less than nothing: https://github.com/ROCm/rocm-systems/pull/9375
+        span.milliseconds = took = max(0.0, float(self._api.hipEventElapsedTime(span.start, span.stop)))
         self.free += span.start, span.stop
         span.start = span.stop = None
         return took
 
     def _read_oldest(self) -> None:
-        """Read the times of the oldest commands as far as they are over; none is waited for."""
+        """Read the times of the oldest commands as far as they are over; with very many, of one at least."""
+        oldest = self._pending[0]
+        if len(self._pending) >= _MOST and oldest.milliseconds is None:
+            self.wait(self.last, oldest.stop)
         for _ in range(_PENDING // 2):
             span = self._pending[0]
             if span.milliseconds is None:

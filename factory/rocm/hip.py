@@ -6,6 +6,7 @@ again, so that a keyboard interrupt works and a stream that never ends is told.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -75,6 +76,25 @@ def count() -> int:
     return int(number)
 
 
+def order(first: int = 0) -> list[int]:
+    """The GPUs from number `first` on, as they are best tried: cards before a processor's own graphics, which may be
+    number 0, and for which rocBLAS may have no kernels (https://github.com/ROCm/legacy-rocm-build/issues/3015)."""
+    numbers = range(first, count())
+    api = libraries.Checked(libraries.bindings()[0], "hipError_t", "hipGetErrorString", "-")
+    return sorted(numbers, key=lambda number: bool(api.hipGetDeviceProperties(number).integrated))
+
+
+def described(properties: Any) -> tuple[str, str, int]:
+    """What a driver says of a GPU: architecture ("gfx90a"), name, compute units.
+
+    A system may know no name: https://github.com/ROCm/legacy-rocm-build/issues/1778. From gfx10 on, whose waves have 32
+    lanes, HIP counts work-group processors, of two compute units each: https://github.com/ROCm/hip/issues/3767.
+    """
+    arch = properties.gcnArchName.partition(":")[0]
+    pairs = properties.warpSize == 32 and os.environ.get("GPU_ENABLE_WGP_MODE") != "0"
+    return arch, properties.name or arch, properties.multiProcessorCount * (2 if pairs else 1)
+
+
 class Hip:
     """The HIP calls by their names without "hip", in snake case. A pointer is an int; host memory a NumPy array.
 
@@ -89,7 +109,7 @@ class Hip:
         self.index = index
         self.api = libraries.Checked(self._module, "hipError_t", "hipGetErrorString", f"GPU {index}")
         self.properties = self.api.hipGetDeviceProperties(index)
-        self.arch: str = self.properties.gcnArchName.partition(":")[0]
+        self.arch, self.name, self.compute_units = described(self.properties)
         self.api.gpu = f"{self.arch}, GPU {index}"
         self.ledger = Ledger()
         self.timeline = Timeline(self._elapsed)
@@ -147,9 +167,13 @@ class Hip:
                 raise
             pointer = 0
         if not pointer:
+            ledger, free = self.ledger, self.mem_get_info()[0]
+            key = "others" if free < nbytes else "piece"
+            if nbytes > self._capacity - ledger.reserved:  # all that this program could have
+                key = "device"
             raise OutOfDeviceMemory(
-                "device", name=name, asked=asked or nbytes, in_use=self.ledger.in_use, reserved=self.ledger.reserved,
-                total=self._capacity,
+                key, name=name, asked=asked or nbytes, in_use=ledger.in_use, reserved=ledger.reserved,
+                total=self._capacity, free=free,
             )  # fmt: skip
         self.ledger.add(pointer, nbytes if asked is None else asked, nbytes, name, asked is not None)
         self._record("hipMalloc", f"{nbytes:,} bytes", nbytes, start)

@@ -22,7 +22,7 @@ from factory.gpus import GPUS
 from factory.layout import Layout, Place
 from factory.problem import ConvolutionProblem
 from factory.rocm import compiler, libraries, trial
-from factory.rocm.hip import Hip, count
+from factory.rocm.hip import Hip, count, described, order
 from factory.rocm.kernels import Kernels
 from factory.rocm.miopen import Miopen
 
@@ -32,15 +32,16 @@ STEPS = ("HIP", "hiprtc", "rocBLAS", *(f"rocBLAS {dtype}" for dtype in TYPES), "
 _SHORT = {"HIP": "amdhip64", "hiprtc": "hiprtc", "rocBLAS": "rocblas", "MIOpen": "MIOpen"}
 
 
-def run(steps: Sequence[str], index: int) -> None:
-    """Probe one after the other, and say (step, fact, value) for all that is found; with "trying" it starts."""
+def run(steps: Sequence[str], nth: int) -> None:
+    """Probe one after the other, on the GPU that comes nth when GPUs are tried, and say (step, fact, value) for all
+    that is found; with "trying" it starts."""
     for step in steps:
         say((step, "trying", True))
         library, _, dtype = step.partition(" ")
         try:
             if not dtype:
                 say((step, "path", libraries.where(_SHORT[library])))
-            for name, value in _multiply(index, dtype) if dtype else _PROBES[library](index):
+            for name, value in _multiply(nth, dtype) if dtype else _PROBES[library](nth):
                 say((step, name, value))
         except LibraryError as error:
             say((step, "error", (error.key, error.fields)))
@@ -48,7 +49,7 @@ def run(steps: Sequence[str], index: int) -> None:
             say((step, "fault", f"{type(error).__name__}: {error}"))
 
 
-def _hip(index: int) -> Facts:
+def _hip(nth: int) -> Facts:
     number = count()
     yield "path", _file("amdhip64")
     hip, _ = libraries.bindings()
@@ -56,8 +57,10 @@ def _hip(index: int) -> Facts:
     version = api.hipRuntimeGetVersion()
     yield "version", f"{version // 10_000_000}.{version // 100_000 % 100}.{version % 100_000}"
     gpus = [api.hipGetDeviceProperties(i) for i in range(number)]
-    yield "gpus", [(gpu.gcnArchName.partition(":")[0], gpu.name, gpu.multiProcessorCount) for gpu in gpus]
+    yield "gpus", [described(gpu) for gpu in gpus]
     if number:
+        index = order()[nth]
+        yield "index", index
         opened = Hip(index)
         source, back = np.arange(1000, dtype=np.int32), np.zeros(1000, np.int32)
         pointer = opened.malloc(source.nbytes)
@@ -69,12 +72,12 @@ def _hip(index: int) -> Facts:
         yield "ran", "memory"
 
 
-def _hiprtc(index: int) -> Facts:
+def _hiprtc(nth: int) -> Facts:
     _, module = libraries.bindings()
     checked = libraries.Checked(module, "hiprtcResult", "hiprtcGetErrorString", "-")
     yield "version", ".".join(map(str, checked.hiprtcVersion()))
     yield "path", _file("hiprtc")
-    hip = Hip(index) if count() else None
+    hip = _open(nth) if count() else None
     arch = hip.arch if hip else next(iter(GPUS))
     compiler.code_object(arch, arch)
     yield "compiled", arch
@@ -83,7 +86,7 @@ def _hiprtc(index: int) -> Facts:
         yield "ran", "kernels"
 
 
-def _rocblas(index: int) -> Facts:
+def _rocblas(nth: int) -> Facts:
     text, size = ctypes.create_string_buffer(256), c_size_t()
     library = libraries.load(
         "rocblas",
@@ -100,7 +103,7 @@ def _rocblas(index: int) -> Facts:
     if count():
         named = os.environ.get("ROCBLAS_TENSILE_LIBPATH")
         folders = [Path(named)] if named else [*Path(path).parent.glob("rocblas/**/library")]
-        arch = Hip(index).arch
+        arch = _open(nth).arch
         of_gpu = re.compile(rf"{arch}(?![0-9a-f])")
         files = [file.name for folder in folders for file in folder.glob("*") if of_gpu.search(file.name)]
         # A fallback is made for every GPU alike; what has the type in its name and is none was tuned for this one.
@@ -109,13 +112,13 @@ def _rocblas(index: int) -> Facts:
         yield "tuned", len(tuned)
 
 
-def _multiply(index: int, dtype: str) -> Facts:
+def _multiply(nth: int, dtype: str) -> Facts:
     if count():
-        trial.attempt(Hip(index), dtype)
+        trial.attempt(_open(nth), dtype)
         yield "ran", dtype
 
 
-def _miopen(index: int) -> Facts:
+def _miopen(nth: int) -> Facts:
     numbers = [c_size_t() for _ in range(3)]
     library = libraries.load("MIOpen", {"miopenGetVersion": (POINTER(c_size_t),) * 3})
     path = _file("MIOpen")
@@ -124,7 +127,7 @@ def _miopen(index: int) -> Facts:
     yield "version", ".".join(str(number.value) for number in numbers)
     if not count():
         return
-    hip = Hip(index)
+    hip = _open(nth)
     yield "records", _records(path, hip.arch, hip.properties.multiProcessorCount)
     miopen = Miopen(hip, Kernels(hip))
     x, y = _ones(hip, (1, 1, 4, 4)), _ones(hip, (1, 1, 4, 4))
@@ -147,6 +150,10 @@ def _miopen(index: int) -> Facts:
 
 
 _PROBES: dict[str, Callable[[int], Facts]] = {"HIP": _hip, "hiprtc": _hiprtc, "rocBLAS": _rocblas, "MIOpen": _miopen}
+
+
+def _open(nth: int) -> Hip:
+    return Hip(order()[nth])
 
 
 def _ones(hip: Hip, shape: tuple[int, ...]) -> Place:

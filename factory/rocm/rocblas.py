@@ -62,12 +62,13 @@ class _Plan(NamedTuple):
 class Rocblas:
     """rocBLAS's GEMM, column-major as the library has it.
 
-    The library is loaded by the first product. refused holds the types that failed when they were tried on this GPU.
+    The library is loaded by the first product. `refused` holds the types that failed when they were tried on this GPU,
+    each with its error.
     """
 
     def __init__(self, hip: Hip, refused: Mapping[str, LibraryError] | None = None) -> None:
         self._hip = hip
-        self._refused = refused or {}
+        self.refused = refused or {}
         self._plans: dict[int, _Plan] = {}  # by id, since hashing a problem takes longer than all the rest
 
     def gemm(self, problem: GemmProblem, a: int, b: int, c: int, alpha: float = 1.0, beta: float = 0.0) -> None:
@@ -95,8 +96,8 @@ class Rocblas:
 
     def _plan(self, p: GemmProblem) -> _Plan:
         """What does not change from one product of a problem to the next."""
-        if p.dtype in self._refused:
-            error = self._refused[p.dtype]
+        if p.dtype in self.refused:
+            error = self.refused[p.dtype]
             raise LibraryError(error.key, **error.fields)
         operand, result, sums = _TYPES[p.dtype]
         of_a: tuple[int, ...] = (operand, p.lda)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from factory.errors import LibraryError
 from factory.problem import GemmProblem
 from factory.simulator.hip import Hip
 
@@ -15,6 +18,7 @@ class Rocblas:
 
     def __init__(self, hip: Hip) -> None:
         self._hip = hip
+        self.refused: Mapping[str, LibraryError] = {}  # types that the device lacks: a processor has all
 
     def gemm(self, problem: GemmProblem, a: int, b: int, c: int, alpha: float = 1.0, beta: float = 0.0) -> None:
         """rocblas_gemm_ex, or rocblas_gemm_strided_batched_ex for a batch: C = alpha op(A) op(B) + beta C.

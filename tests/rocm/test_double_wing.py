@@ -3,12 +3,15 @@ than a library's descriptor has, find without the room to run, times that are re
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import factory
-from factory import ConvolutionProblem, LibraryError
+from factory import ConvolutionProblem, LibraryError, OutOfDeviceMemory
 from factory.rocm import compiler, convolutions, events, kernels, libraries, rocblas
+from factory.rocm.hip import described
 
 MIB = 2**20
 PROBLEM = ConvolutionProblem(1, 8, 40, 40, 8, 3, 3, pad=(1, 1))
@@ -52,6 +55,41 @@ def test_a_copy_of_more_elements_than_one_launch_has(device, rocm_double, monkey
     assert np.array_equal(device.copy(device.array(data).transpose(2, 0, 1)).numpy(), data.transpose(2, 0, 1))
     assert rocm_double.calls("hipModuleLaunchKernel") - launches > 10
     kernels._copy.cache_clear()
+
+
+def test_memory_that_the_desktop_has_is_told_where_it_is_missed(rocm_double):
+    rocm_double.set(memory=64 * MIB, others=40 * MIB)
+    with factory.open("rocm") as device:
+        assert device.memory.limit == 64 * MIB and device.hip.mem_get_info() == (24 * MIB, 64 * MIB)
+        held = device.empty(8 * MIB, "uint8")
+        for ask in (lambda: device.empty(30 * MIB, "uint8"), lambda: device.hip.malloc(30 * MIB)):
+            with pytest.raises(OutOfDeviceMemory) as caught:
+                ask()
+            error = caught.value
+            assert (error.key, error.asked, error.free, error.total) == ("others", 30 * MIB, 16 * MIB, 64 * MIB)
+            assert error.in_use == held.nbytes and all(f"{16 * MIB:,}" in text for text in error.text)
+        with pytest.raises(OutOfDeviceMemory) as caught:
+            device.hip.malloc(60 * MIB)  # too much, whoever else is there
+        assert caught.value.key == "device"
+        rocm_double.set(piece=10 * MIB)  # as where HIP gives no more than a part of the memory at a time
+        with pytest.raises(OutOfDeviceMemory) as caught:
+            device.empty(12 * MIB, "uint8")
+        assert caught.value.key == "piece" and device.empty(10 * MIB, "uint8").shape == (10 * MIB,)
+
+
+@pytest.mark.parametrize("arch", ["gfx90a", "gfx1030", "gfx1201"])
+def test_compute_units_are_counted_as_the_makers_tables_do(rocm_double, arch):
+    rocm_double.set(arch=arch)  # 64 compute units each, which HIP counts in pairs from gfx10 on
+    with factory.open("rocm") as device:
+        assert device.gpu.compute_units == 64
+        assert device.gpu.peaks["float32"] == 64 * device.gpu.rates["float32"].per_clock * device.gpu.clock
+
+
+def test_a_gpu_whose_name_the_system_does_not_know_has_that_of_its_kind(monkeypatch):
+    said = SimpleNamespace(gcnArchName="gfx1100", name="", warpSize=32, multiProcessorCount=48)
+    assert described(said) == ("gfx1100", "gfx1100", 96)
+    monkeypatch.setenv("GPU_ENABLE_WGP_MODE", "0")
+    assert described(said) == ("gfx1100", "gfx1100", 48)
 
 
 def test_find_without_the_room_to_run_tells_what_there_is_and_no_times(rocm_double):
@@ -104,6 +142,30 @@ def test_times_are_read_when_they_are_over_and_not_waited_for(device, rocm_doubl
     device.synchronize()
     for _ in range(10):
         device.copy(x, out=y)
+    assert all(command.milliseconds >= 0 for command in device.timeline)
+
+
+def test_a_time_that_hip_gives_as_less_than_nothing_is_nothing(device, rocm_double):
+    x = device.array(numbers(2, 2))
+    rocm_double.set(skew=1e9)
+    device.copy(x)
+    assert device.timeline[-1].milliseconds == 0 and device.timeline.by_station()["kernels"].milliseconds == 0
+    assert all(solution.milliseconds == 0 for solution in device.find(PROBLEM))
+
+
+def test_a_gpu_that_falls_behind_is_waited_for_before_the_drivers_signals_are_used_up(device, rocm_double):
+    x, y = device.array(numbers(2, 2)), device.empty((2, 2))
+    device.copy(x, out=y)
+    rocm_double.set(hang=True)
+    device.hip.patience = 0.1
+    with pytest.raises(LibraryError, match="hipModuleLaunchKernel"):
+        for _ in range(events._MOST + 1):
+            device.copy(x, out=y)
+    assert events._MOST < rocm_double.calls("hipEventCreate") <= 2 * events._MOST + 2 < 4096
+    rocm_double.set(hang=False)
+    device.synchronize()
+    assert all(command.milliseconds >= 0 for command in device.timeline[:9])  # the next in turn are read already
+    device.copy(x, out=y)
     assert all(command.milliseconds >= 0 for command in device.timeline)
 
 

@@ -100,9 +100,10 @@ class Double:
         self._hip.double_calls.argtypes = [ctypes.c_char_p]
         self._hip.double_fail.argtypes = [ctypes.c_char_p, ctypes.c_ulong, ctypes.c_int]
         self._hip.double_reason.restype = ctypes.c_char_p
-        self._hip.double_set_memory.argtypes = [ctypes.c_size_t]
+        for setting in (self._hip.double_set_memory, self._hip.double_set_others, self._hip.double_set_piece):
+            setting.argtypes = [ctypes.c_size_t]
         self._hip.double_set_arch.argtypes = [ctypes.c_char_p]
-        self._hip.double_set_patience.argtypes = [ctypes.c_double]
+        self._hip.double_set_patience.argtypes = self._hip.double_set_skew.argtypes = [ctypes.c_double]
         self.defaults()
         self._hip.double_set_devices(0)  # none but for a test that asks for one
 
@@ -112,6 +113,9 @@ class Double:
         self._hip.double_set_hold(0)
         self._hip.double_set_order(0)
         self._hip.double_set_memory(8 * 2**30)
+        self._hip.double_set_others(0)
+        self._hip.double_set_piece(2**64 - 1)
+        self._hip.double_set_skew(0)
         self._hip.double_set_arch(b"gfx900")
         self._hip.double_set_devices(1)
         self._hip.double_reset()
@@ -126,7 +130,8 @@ class Double:
         self._hip.double_fail(name.encode(), nth, status)
 
     def set(self, **settings: float | str) -> None:
-        """devices, memory (bytes), arch, hold (work waits to be waited for), hang (it never ends), order, patience."""
+        """devices, memory, what others have of it and the most of one piece (bytes), arch (with commas one for each device), hold (work waits to be waited for), hang (it never ends), order, patience,
+        skew (milliseconds that events lose)."""
         for name, value in settings.items():
             getattr(self._hip, f"double_set_{name}")(value.encode() if isinstance(value, str) else value)
 

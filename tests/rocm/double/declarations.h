@@ -50,7 +50,9 @@ struct hipDeviceProp_t {  // gaps stand for what is not used
   int clockRate;
   char gap4[36];
   int multiProcessorCount;
-  char gap5[216];
+  char gap5[4];
+  int integrated;
+  char gap51[208];
   int memoryClockRate, memoryBusWidth, l2CacheSize;
   char gap6[540], gcnArchName[256];
   size_t maxSharedMemoryPerMultiProcessor;

@@ -26,8 +26,8 @@ hipError_t double_put(hipStream_t stream, std::function<void()> work);
 hipError_t double_wait(hipStream_t stream);
 // Counts a handle or descriptor that was made (1) or given back (-1).
 void double_made(int change);
-// The architecture that the double is told to be, such as "gfx900".
-const char* double_arch();
+// The architecture that the device of this thread is told to be, such as "gfx900".
+std::string double_arch();
 
 // A kernel launch, and what went wrong in it ("" for nothing). `describe` says in words what a faulting address is.
 struct Launch {

@@ -39,11 +39,14 @@ std::string from_environment(const char* name, const char* otherwise) {
 struct Settings {
   int devices = std::stoi(from_environment("DOUBLE_DEVICES", "1"));
   size_t memory = 8ull << 30;
-  std::string arch = from_environment("DOUBLE_ARCH", "gfx900");
+  size_t others = 0;  // bytes of it that other programs have, the desktop's among them
+  size_t piece = -1;  // the most bytes of one allocation: HIP gives a part of the memory at a time
+  std::string arch = from_environment("DOUBLE_ARCH", "gfx900");  // of each device; of all, where there is but one name
   bool hold = false;              // work waits until something waits for it
   std::atomic<bool> hang{false};  // work never ends
   double patience = 10;           // seconds after which a wait for such work gives up
   int order = 0;                  // of blocks and threads: see the engine
+  double skew = 0;                // milliseconds that are missing from the time between two events
 } settings;
 
 // Calls
@@ -77,8 +80,16 @@ struct Calls {
   }
 } calls;
 std::string reason;
+thread_local int current = 0;    // the device that this thread means
 long others = 0;                 // handles and descriptors of the other libraries
 hipError_t broken = hipSuccess;  // after a fault in a kernel nothing works any more, as on a GPU
+
+std::string arch_of(int device) {
+  std::string names = settings.arch;
+  for (; device > 0 && names.find(',') != std::string::npos; device--) names.erase(0, names.find(',') + 1);
+  return names.substr(0, names.find(','));
+}
+bool has_pairs(const std::string& arch) { return arch.rfind("gfx1", 0) == 0; }  // from gfx10 on
 
 hipError_t say(hipError_t status, const std::string& why) { return hipError_t(double_say(status, why)); }
 
@@ -107,7 +118,8 @@ class DeviceMemory {
   }
 
   void* allocate(size_t bytes) {  // null where there is no room
-    if (bytes > settings.memory || used_ + bytes > settings.memory || next_ + pages(bytes) + page > span)
+    if (bytes > settings.memory || bytes > settings.piece || used_ + settings.others + bytes > settings.memory ||
+        next_ + pages(bytes) + page > span)
       return nullptr;
     char* begin = arena() + next_;
     if (mprotect(begin, pages(bytes), PROT_READ | PROT_WRITE)) return nullptr;
@@ -438,7 +450,7 @@ void double_made(int change) {
   Guard guard(lock);
   others += change;
 }
-const char* double_arch() { return settings.arch.c_str(); }
+std::string double_arch() { return arch_of(current); }
 
 extern "C" {
 // For tests: counts, planned failures and settings.
@@ -457,10 +469,13 @@ unsigned long double_live() {
 }
 void double_set_devices(int count) { settings.devices = count; }
 void double_set_memory(size_t bytes) { settings.memory = bytes; }
+void double_set_others(size_t bytes) { settings.others = bytes; }
+void double_set_piece(size_t bytes) { settings.piece = bytes; }
 void double_set_arch(const char* name) { settings.arch = name; }
 void double_set_hold(int on) { settings.hold = on; }
 void double_set_hang(int on) { settings.hang = on; }
 void double_set_patience(double seconds) { settings.patience = seconds; }
+void double_set_skew(double milliseconds) { settings.skew = milliseconds; }
 void double_set_order(int order) { settings.order = order; }
 void double_reset() {
   Guard guard(lock);
@@ -477,13 +492,16 @@ hipError_t hipGetDeviceCount(int* count) {
 }
 hipError_t hipGetDevice(int* device) {
   return call(__func__, [&] {
-    *device = 0;
+    *device = current;
     return hipSuccess;
   });
 }
 hipError_t hipSetDevice(int device) {
-  return call(__func__,
-              [&] { return unsigned(device) < unsigned(settings.devices) ? hipSuccess : hipErrorInvalidDevice; });
+  return call(__func__, [&] {
+    if (unsigned(device) >= unsigned(settings.devices)) return hipErrorInvalidDevice;
+    current = device;
+    return hipSuccess;
+  });
 }
 hipError_t hipRuntimeGetVersion(int* version) {
   return plain(__func__, [&] {
@@ -496,12 +514,14 @@ hipError_t hipGetDeviceProperties(hipDeviceProp_t* p, int device) {
     if (unsigned(device) >= unsigned(settings.devices)) return hipErrorInvalidDevice;
     memset(p, 0, sizeof *p);
     strcpy(p->name, "double (a CPU, not a GPU)");
-    snprintf(p->gcnArchName, sizeof p->gcnArchName, "%s", double_arch());
+    const std::string arch = arch_of(device);
+    snprintf(p->gcnArchName, sizeof p->gcnArchName, "%s", arch.c_str());
     p->totalGlobalMem = settings.memory;
-    p->warpSize = settings.arch.rfind("gfx9", 0) == 0 ? 64 : 32;
+    p->integrated = arch == "gfx1036";  // what a Ryzen 7000 has in it
+    p->warpSize = has_pairs(arch) ? 32 : 64;
     p->sharedMemPerBlock = p->maxSharedMemoryPerMultiProcessor = 65536;
     p->maxThreadsPerBlock = 1024;
-    p->multiProcessorCount = 64;
+    p->multiProcessorCount = has_pairs(arch) ? 32 : 64;  // work-group processors, of two compute units each
     p->clockRate = 1500000;
     p->memoryClockRate = 800000;
     p->memoryBusWidth = 2048;
@@ -512,7 +532,7 @@ hipError_t hipGetDeviceProperties(hipDeviceProp_t* p, int device) {
 hipError_t hipMemGetInfo(size_t* free, size_t* total) {
   return call(__func__, [&] {
     *total = settings.memory;
-    *free = *total - memory.used();
+    *free = (*total - memory.used() - settings.others) / 1024 * 1024;  // HIP counts it in KiB
     return hipSuccess;
   });
 }
@@ -640,7 +660,7 @@ hipError_t hipEventElapsedTime(float* out, hipEvent_t start, hipEvent_t stop) {
     const Event& b = *(Event*)stop;
     if (!a.mark || !b.mark) return say(hipErrorInvalidHandle, "an event that was not recorded");
     if (!a.mark->passed || !b.mark->passed) return hipErrorNotReady;
-    *out = float(b.mark->milliseconds - a.mark->milliseconds);
+    *out = float(b.mark->milliseconds - a.mark->milliseconds - settings.skew);
     return hipSuccess;
   });
 }
@@ -662,10 +682,11 @@ hipError_t hipModuleLoadData(hipModule_t* out, const void* image) {
     unlink(path.c_str());
     auto* table = library ? (const double_module*)dlsym(library, "double_table") : nullptr;
     if (!table) return say(hipErrorInvalidImage, "the code object does not load");
-    if (settings.arch.substr(0, settings.arch.find(':')) != table->arch) {
+    const std::string arch = double_arch();
+    if (arch.substr(0, arch.find(':')) != table->arch) {
       const std::string made_for = table->arch;
       dlclose(library);
-      return say(hipErrorNoBinaryForGpu, "the code object is for " + made_for + ", the device is " + settings.arch);
+      return say(hipErrorNoBinaryForGpu, "the code object is for " + made_for + ", the device is " + arch);
     }
     auto* module = new Module{library, table};
     modules[module];

@@ -6,6 +6,8 @@
 #undef rocblas_gemm_strided_batched_ex
 #endif
 #include "double.h"
+#include <cstdio>
+#include <cstdlib>
 #include <algorithm>
 #include <map>
 #include <set>
@@ -158,6 +160,14 @@ rocblas_status gemm(hipStream_t stream, rocblas_operation op_a, rocblas_operatio
                     const void* b, rocblas_datatype b_type, int64_t ldb, int64_t stride_b, const void* beta,
                     const void* c, rocblas_datatype c_type, int64_t ldc, int64_t stride_c, void* d,
                     rocblas_datatype d_type, int64_t ldd, int64_t stride_d, int64_t batch, rocblas_datatype compute) {
+  // A GPU that the library was built without: the real one says so in these words, lists its files, and aborts.
+  if (const char* without = getenv("DOUBLE_WITHOUT"); without && double_arch() == without) {
+    fprintf(stderr,
+            "rocBLAS error: Cannot read TensileLibrary.dat: No such file or directory for GPU arch : %s\n"
+            " List of available TensileLibrary Files :\n\"TensileLibrary_lazy_gfx900.dat\"\n",
+            without);
+    abort();
+  }
   const auto known = [](rocblas_operation op) {
     return op == rocblas_operation_none || op == rocblas_operation_transpose;
   };
