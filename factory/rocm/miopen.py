@@ -28,7 +28,7 @@ _MODES = {
 }  # miopenActivationMode_t
 _POOLINGS = {"max": 0, "average": 1, "average_inclusive": 2}  # miopenPoolingMode_t
 _OPERATIONS = {"add": 0, "multiply": 1}  # miopenTensorOp_t
-_ACCURATE, _INSTANCE = 1, 0  # miopenSoftmaxAlgorithm_t, miopenSoftmaxMode_t
+_ACCURATE, _CHANNEL = 1, 1  # miopenSoftmaxAlgorithm_t, miopenSoftmaxMode_t
 _SPATIAL = 1  # miopenBatchNormMode_t: one scale for a channel
 _ONE, _ZERO = (ctypes.byref(c_float(value)) for value in (1, 0))
 _FLOAT32 = np.dtype(np.float32)
@@ -89,7 +89,9 @@ class Miopen:
         function, handle = library.functions.miopenSoftmaxForward_V2, library.handle
         columns = layout.shape[-1] if layout.shape else 1
         tensor = library.tensor((layout.elements // columns, columns, 1, 1), _computed(layout).name)
-        return lambda x, y: function(handle, _ONE, tensor, x, _ZERO, tensor, y, _ACCURATE, _INSTANCE)
+        # By instance would mean the same. But in float32 that is done by MIOpenSoftmaxAttn.cpp (3.4 and newer), where
+        # the first wave may write its part of the sum before the others have read the maximum from the same place.
+        return lambda x, y: function(handle, _ONE, tensor, x, _ZERO, tensor, y, _ACCURATE, _CHANNEL)
 
     def pooling_forward(self, mode: str, window: Pair, pad: Pair, stride: Pair, x: Tensor, y: Tensor) -> None:
         """miopenPoolingForward: "max", "average" (padding not counted) or "average_inclusive"."""

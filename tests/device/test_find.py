@@ -28,6 +28,7 @@ PROBLEMS = [
     ConvolutionProblem(1, 2, 5, 5, 3, 5, 5),
 ]
 PLAIN = PROBLEMS[0]
+DEEP = ConvolutionProblem(1, 64, 5, 5, 16, 3, 3, pad=(1, 1))  # a sum so long that a GPU splits it
 GPUS = ("gfx900", "gfx90a", "gfx1100", "gfx1201")
 
 
@@ -83,7 +84,7 @@ def races(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+@pytest.mark.parametrize("problem", [*PROBLEMS, DEEP], ids=str)
 def test_every_solution_computes_the_convolution(device, problem, dtype):
     problem = retyped(problem, dtype)
     x, w = tensors(problem)

@@ -140,6 +140,13 @@ def test_long_sums_stay_within_the_contract(device, dtype, k):
     agree(device.gemm(device.array(a), device.array(b)), product(a, b))
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("ta, tb", [(False, False), (False, True), (True, False), (True, True)])
+def test_the_row_of_one_token_times_weights(device, dtype, ta, tb):
+    a, b = numbers((2048, 1) if ta else (1, 2048), dtype), numbers((64, 2048) if tb else (2048, 64), dtype, 1)
+    agree(device.gemm(device.array(a), device.array(b), ta, tb), product(a, b, ta, tb))
+
+
 def test_sixteen_bit_types_add_up_in_float32(device):
     # Added up in float16, 4096 ones would stop at 2048, and in bfloat16 at 256.
     for dtype, most in (("float16", 4096), ("bfloat16", 4096)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from oracle import FLOATS, agree, numbers, wide
 
@@ -21,6 +21,8 @@ dtypes = st.sampled_from(sorted(FLOATS))
 @many
 @given(tokens=st.integers(1, 9), width=st.integers(1, 70), dtype=dtypes, epsilon=st.sampled_from([0.1, 1e-5, 1e-6]),
        in_place=st.booleans())  # fmt: skip
+@example(tokens=2, width=128, dtype="float32", epsilon=1e-5, in_place=True)  # several waves a row
+@example(tokens=2, width=700, dtype="float16", epsilon=1e-5, in_place=False)  # several elements a thread
 def test_rms_norm_is_its_formula(device, tokens, width, dtype, epsilon, in_place):
     x, weight = numbers((tokens, width), dtype), numbers((width,), dtype, 1)
     array = device.array(x)
@@ -191,6 +193,8 @@ def test_gather_takes_int32_ids_of_one_dimension(device):
 @many
 @given(heads=st.integers(1, 4), tokens=st.integers(1, 8), position=st.integers(0, 9), spare=st.integers(0, 3),
        scale=st.sampled_from([1.0, 0.125, 3.0]), dtype=dtypes, in_place=st.booleans())  # fmt: skip
+@example(heads=2, tokens=3, position=125, spare=1, scale=0.125, dtype="float32", in_place=True)
+@example(heads=1, tokens=2, position=600, spare=9, scale=1.0, dtype="float16", in_place=False)
 def test_causal_softmax_is_a_softmax_over_what_a_token_may_see(
     device, heads, tokens, position, spare, scale, dtype, in_place
 ):

@@ -116,7 +116,10 @@ def test_activation_scalars_are_finite_numbers(device, wrong):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(7,), (1, 1), (3, 5), (2, 3, 4), (2, 2, 3, 9)])
+@pytest.mark.parametrize(
+    "shape",
+    [(7,), (1, 1), (3, 5), (2, 3, 4), (2, 2, 3, 9), (300, 3), (3, 65), (2, 3, 256), (6, 500), (3, 1025), (2, 50_000)],
+)
 def test_softmax_goes_over_the_last_axis(device, shape, dtype):
     x = numbers(shape, dtype, scale=4)
     agree(device.softmax(device.array(x)), scipy.special.softmax(*wide(x), axis=-1))
@@ -130,11 +133,6 @@ def test_softmax_is_stable(device):
         device.softmax(device.array(shifted + np.float32(1000))).numpy(), device.softmax(device.array(shifted)).numpy(),
         atol=1e-4,
     )  # fmt: skip
-
-
-def test_softmax_of_a_long_row_sums_to_1(device):
-    row = device.softmax(device.array(numbers((2, 50_000)))).numpy()
-    assert np.allclose(row.sum(axis=-1, dtype=np.float64), 1, atol=1e-5)
 
 
 def test_the_page_of_attention_shares_out_8_2_1_4_and_0_9(device):

@@ -21,6 +21,7 @@ NOT_EMULATED = {
     "rocBLAS and MIOpen on a GPU other than gfx900": "rocBLAS's kernels were unpacked for it alone (others are up to 2 GB)",
     "Winograd and composable kernels": "Debian's MIOpen was built without them",
     "work that is held back, waits without end, faults": "launches are done when a call returns; the double has those",
+    "waves of a block side by side": "each runs to its next barrier, the first one first",
 }
 
 
@@ -39,9 +40,15 @@ def python(tmp_path_factory):
 
 
 @pytest.fixture
-def tell(request):
+def tell(request, capsys):
     """tell(line): a line on the terminal, also of a test that passes."""
-    return request.config.pluginmanager.get_plugin("terminalreporter").write_line
+    write = request.config.pluginmanager.get_plugin("terminalreporter").write_line
+
+    def told(line: str) -> None:
+        with capsys.disabled():
+            write(line)
+
+    return told
 
 
 @pytest.fixture

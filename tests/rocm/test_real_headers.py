@@ -59,7 +59,7 @@ ENUMS = {
     "miopenPoolingMax": miopen._POOLINGS["max"], "miopenPoolingAverage": miopen._POOLINGS["average"],
     "miopenPoolingAverageInclusive": miopen._POOLINGS["average_inclusive"],
     "miopenTensorOpAdd": miopen._OPERATIONS["add"], "miopenTensorOpMul": miopen._OPERATIONS["multiply"],
-    "MIOPEN_SOFTMAX_ACCURATE": miopen._ACCURATE, "MIOPEN_SOFTMAX_MODE_INSTANCE": miopen._INSTANCE,
+    "MIOPEN_SOFTMAX_ACCURATE": miopen._ACCURATE, "MIOPEN_SOFTMAX_MODE_CHANNEL": miopen._CHANNEL,
     "miopenBNSpatial": miopen._SPATIAL,
     **{f"miopenConvolutionFwdAlgo{name}": number for number, name in convolutions._ALGORITHMS.items()},
 }  # fmt: skip

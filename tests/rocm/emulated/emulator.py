@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import math
 import mmap
 import os
 import struct
@@ -23,6 +24,7 @@ FAMILY = "rdna3" if GFX.startswith("gfx11") else "rdna4" if GFX.startswith("gfx1
 BEFORE_90A = GFX in ("gfx803", "gfx900", "gfx906", "gfx908")
 VERBOSE = bool(os.environ.get("EMULATED_VERBOSE"))
 ARGUMENTS = 4096  # bytes that every kernel may read where its arguments are, at least
+PRIVATE = 1 << 23  # in the last word of a buffer's descriptor: each lane has its piece of it
 
 
 @cache
@@ -94,7 +96,12 @@ class CodeObject:
             struct.pack("<HHHHHHIIIIIQQQQ", 0, 3, *block, 0, *threads, private, shared, 0, where, 0, 0), 64
         )
         # What the descriptor asks to find in scalar registers, in this order.
-        registers = [0, 0, 0, 0] if properties & 1 else []  # the scratch buffer's descriptor
+        registers = []
+        if properties & 1:  # a descriptor of the private memory of a block's lanes
+            assert private < 1 << 14, (name, private)
+            room = (ctypes.c_uint32 * ((math.prod(block) + 63) * private // 4 + 1))()
+            place = ctypes.addressof(room)
+            registers += [place & 0xFFFFFFFF, place >> 32 | private << 16, 0xFFFFFFFF, PRIVATE]
         for bit, address in ((2, ctypes.addressof(packet)), (4, 0), (8, where), (16, 0), (32, 0)):
             if properties & bit:  # packet, queue, arguments, dispatch id, flat scratch
                 registers += [address & 0xFFFFFFFF, address >> 32]

@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+from emulator import PRIVATE
 
 # Words of an instruction that has nothing to do here (a cache is thrown away): first word, and how many.
 INVALIDATE = {"rdna3": {0xE0AC0000: 2, 0xE0B00000: 2}, "rdna4": {0xEE0AC07C: 3}}
@@ -20,6 +21,8 @@ def fill(emu, gfx, family, before_90a):
     _heed_signs(emu)
     if before_90a:
         _unpack_ids(emu)
+    if family == "cdna":
+        _part_private_memory(emu)
     _do_by_hand(emu)
     _rewrite(emu, family, old=before_90a or gfx == "gfx90a")
 
@@ -51,6 +54,19 @@ def _unpack_ids(emu):
             thread = start + lane
             for register, value in enumerate((thread % lx, thread // lx % ly, thread // (lx * ly))):
                 state._write_vgpr(register, lane, value)
+        return state
+
+    emu._init_wave = init_wave
+
+
+def _part_private_memory(emu):
+    """Each wave of a block has private memory of its own, and finds in a scalar register where it starts."""
+    plain = emu._init_wave
+
+    def init_wave(lib, start, total, lx, ly, lz, arguments, resources, private, *rest, **more):
+        state = plain(lib, start, total, lx, ly, lz, arguments, resources, private, *rest, **more)
+        if resources & 1:  # after those that the kernel asked for, and the block's three ids and its size
+            state._write_sgpr((resources >> 1 & 31) + (resources >> 7 & 15).bit_count(), start * private)
         return state
 
     emu._init_wave = init_wave
@@ -171,6 +187,33 @@ def _read_u16(wave, inst):
     wave.vectors[inst.vdst.offset - 256, wave.active] = bytes_[start] | bytes_[start + 1].astype(np.uint32) << 8
 
 
+def _buffer(wave, inst):
+    """Buffer instructions on private memory, of which each lane has its piece, and buffer_atomic_cmpswap."""
+    assert not (inst.idxen or inst.lds or inst.acc), inst
+    low, high, size, last = map(int, wave.scalars[inst.srsrc.offset :][:4])
+    offsets = np.full(wave.active.shape, int(inst.offset))
+    if inst.offen:
+        offsets += wave.source(inst.vaddr)
+    inside = wave.active & (offsets < size)
+    start = (low | (high & 0xFFFF) << 32) + int(wave.scalars[inst.soffset.offset])
+    if last & PRIVATE:
+        offsets += np.arange(len(offsets)) * (high >> 16 & 0x3FFF)
+    atomic, store = "ATOMIC" in inst.op.name, "STORE" in inst.op.name
+    loads = inst.sc0 if atomic else not store
+    registers = wave.vectors[inst.vdata.offset - 256 :]
+    for number in range(1 if atomic else int(inst.op.name.partition("DWORD")[2][1:] or 1)):
+        register = registers[number]
+        for lane in np.flatnonzero(inside):
+            word = ctypes.c_uint32.from_address(start + int(offsets[lane]) + 4 * number)
+            before, after = word.value, int(register[lane])
+            if store or (atomic and before == registers[1, lane]):
+                word.value = after
+            if loads:
+                register[lane] = before
+        if loads:
+            register[wave.active & ~inside] = 0
+
+
 def _getpc(wave, inst):
     """s_getpc_b64: the address of the next instruction."""
     start = inst.sdst.offset
@@ -187,9 +230,14 @@ BY_HAND = {
     "ds_swizzle_b32": _swizzle,
     "v_div_fixup_f16": _div_fixup_f16,
     "ds_read_u16": _read_u16,
+    "buffer_atomic_cmpswap": _buffer,
     "s_getpc_b64": _getpc,
     "s_setpc_b64": _setpc,
 }
+
+
+# What the emulator knows of buffer instructions; it would take any other for a load of a word.
+WHOLE_WORDS = {f"buffer_{what}_dword{many}" for what in ("load", "store") for many in ("", "x2", "x3", "x4")}
 
 
 def _do_by_hand(emu):
@@ -198,16 +246,26 @@ def _do_by_hand(emu):
 
     def decode_at(pc, arch):
         inst = emu.decode_inst(bytes((ctypes.c_char * 16).from_address(pc).raw), arch)
-        do = BY_HAND.get(getattr(getattr(inst, "op", None), "name", "").lower())
+        name = getattr(getattr(inst, "op", None), "name", "").lower()
+        do, otherwise, uses = BY_HAND.get(name), None, (0, 1, 3)  # of the emulator's buffers
         if do is None:
-            return plain(pc, arch)
+            (program, compiled), inst = plain(pc, arch)
+            if not name.startswith("buffer_") or arch != "cdna":
+                return (program, compiled), inst
+            if name not in WHOLE_WORDS:
+                raise NotImplementedError(name)
+            do, otherwise, own = _buffer, compiled.fxn, program.arg.globals
+            uses = (0, 1, 3, *own)
 
-        def run(scalars, vectors, shared):
+        def run(scalars, vectors, shared, *buffers):
+            if otherwise:
+                descriptor = (ctypes.c_uint32 * 4).from_address(scalars.value + 4 * inst.srsrc.offset)
+                if not descriptor[3] & PRIVATE:
+                    return otherwise(*buffers)
             wave = Wave(scalars.value, vectors.value, shared.value, emu._wave_size(arch))
             do(wave, inst)
             wave.pc += np.uint64(inst.size())
 
-        uses = SimpleNamespace(arg=SimpleNamespace(globals=(0, 1, 3)))  # of the emulator's buffers
-        return (uses, SimpleNamespace(fxn=run)), inst
+        return (SimpleNamespace(arg=SimpleNamespace(globals=uses)), SimpleNamespace(fxn=run)), inst
 
     emu._decode_at = decode_at

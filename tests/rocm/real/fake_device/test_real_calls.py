@@ -58,7 +58,7 @@ def test_softmax(device, logged, shape, dtype, prove):
     calls = logged()
     (done,) = (call.given for call in calls if call.function == "miopenSoftmaxForward_V2")
     tensor = shown(x.nbytes // x.dtype.itemsize // shape[-1], shape[-1], 1, 1)
-    want = {"alpha": 1.0, "xDesc": tensor, "beta": 0.0, "yDesc": tensor, "algorithm": 1, "mode": 0}
+    want = {"alpha": 1.0, "xDesc": tensor, "beta": 0.0, "yDesc": tensor, "algorithm": 1, "mode": 1}
     assert types(calls) == {CODES[dtype]}
     prove("arguments of MIOpen", same(done, {**want, **places(dtype, x=x, y=y)}))
 
