@@ -201,8 +201,6 @@ def test_ctrl_c_leaves_a_report_of_what_was_done(tmp_path: Path) -> None:
         [sys.executable, "-m", "factory", "prove", "--device", "simulator", "--out", "part.json"], cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
-        # What runs in the background of a shell without job control starts deaf to it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while not (tmp_path / "part.json").exists():  # it is saved after each check
         assert process.poll() is None

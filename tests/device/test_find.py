@@ -347,7 +347,7 @@ def test_a_gpu_drops_the_algorithms_that_miopen_lacks_there_for_that_type(gpu, d
     with factory.open("simulator", gpu=gpu) as device, factory.open("simulator") as plain:
         found, everything = device.find(problem), plain.find(problem)
         allowed = device.gpu.algorithms[dtype]
-        assert [s.solver for s in found] == [s.solver for s in everything if s.algorithm in allowed] and found
+        assert found and {s.solver for s in found} == {s.solver for s in everything if s.algorithm in allowed}
         for solution in everything:
             if solution.algorithm not in allowed:
                 reason = found.dropped[solution.solver]
