@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps
 
 from factory.errors import ModelError
 from factory.lab.figures import Html, Picture, both, picture
-from factory.lab.svg import BLUE, box, raster, word
+from factory.lab.svg import BLUE, box, percent, raster, word
 from factory.lab.svg import picture as drawing
 from factory.lab.switch import bind, live
 from factory.language import Text
@@ -75,7 +76,7 @@ def look(classifier: ImageClassifier, photo: Path | str | bytes, top: int = 5) -
     """A photo beside the network's best answers, with their probabilities as bars. photo is a file, or its bytes."""
     source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
     answers = [(name.split(",")[0], chance) for name, chance in classifier.classify(source, top=top)]
-    said = ", ".join(f"{name} {chance:.0%}" for name, chance in answers)
+    said = ", ".join(f"{name} {percent(chance)}" for name, chance in answers)
     image = _preview(photo)
     return picture(chances_beside(image, answers), GUESSES, GUESSES_SAY.format(answers=said), units=CHANCES)
 
@@ -90,16 +91,18 @@ def _preview(photo: Path | str | bytes) -> Image.Image:
     return small
 
 
-def chances_beside(image: Image.Image, answers: list[tuple[str, float]]) -> str:
-    """A picture on the left, a bar for each answer on the right."""
+def chances_beside(
+    image: Image.Image, answers: list[tuple[str, float]], gloss: Callable[[str], str] = lambda name: ""
+) -> str:
+    """A picture on the left, a bar for each answer on the right; gloss says what readers of English see behind one."""
     left = image.width + 30
     width, height = left + _BAR + 80, max(image.height + 20, 20 + len(answers) * _ROW)
     parts = [box(0, 0, width, height, "#ffffff", 12)]
     parts.append(raster(image, 10, 10))
     for index, (name, chance) in enumerate(answers):
         y = 34 + index * _ROW
-        parts.append(word(name, left, y, 15, "start"))
+        parts.append(word(name, left, y, 15, "start", gloss=gloss(name)))
         parts.append(box(left, y + 7, _BAR, 12, "#e3e8ee", 4))
         parts.append(box(left, y + 7, max(2.0, _BAR * chance), 12, BLUE, 4))
-        parts.append(word(f"{chance * 100:.0f} %", left + _BAR + 10, y + 18, 15, "start"))
+        parts.append(word(percent(chance), left + _BAR + 10, y + 18, 15, "start"))
     return drawing(width, height, *parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from factory.lab.boxes import chances_beside
 from factory.lab.figures import Picture, both, picture
-from factory.lab.svg import BLUE, INK, VERMILION
+from factory.lab.svg import BLUE, INK, VERMILION, percent
 from factory.lab.switch import bind, live
 from factory.language import Text
 from factory.models.glyphs import GlyphReader, normalise
@@ -22,6 +23,7 @@ SIZE = 240  # pixels of the sheet's side
 PEN = 16  # pixels across
 ARROWS = {"ArrowLeft": (-12, 0), "ArrowRight": (12, 0), "ArrowUp": (0, -12), "ArrowDown": (0, 12)}  # pixels
 SHOWN = 140  # pixels of the character beside the answers
+HEPBURN = {"SI": "shi", "TI": "chi", "TU": "tsu", "HU": "fu"}  # where Unicode's names spell otherwise
 PAUSE = 0.1  # seconds between two readings while a line is being drawn
 
 Point = tuple[float, float]
@@ -30,7 +32,7 @@ Strokes = tuple[tuple[Point, ...], ...]
 HOW = Text(
     "白いところに、ひらがなか数字を 1 つ書いてください。マウス、ペン、指で書けます。"
     "キーボードなら、矢印キーでペンを動かし、スペースキーでペンを下ろしたり上げたりします。",
-    "Draw one hiragana or one digit on the white sheet with a mouse, a pen or a finger. "
+    "Draw a digit or a hiragana, one of the letters of Japanese, on the white sheet with a mouse, a pen or a finger. "
     "On the keyboard the arrow keys move the pen, and the space key puts it down and lifts it.",
 )
 UNDO = Text("1 画もどす", "Undo a stroke")
@@ -62,7 +64,7 @@ class Pad(widgets.VBox):
         self._published = 0.0
         frame = {"border": "2px solid #5b6b7a", "width": f"{SIZE}px"}
         self._canvas = Canvas(width=SIZE, height=SIZE, layout=frame)
-        self._undo, self._clear = widgets.Button(), widgets.Button()
+        self._undo, self._clear = (widgets.Button(layout={"width": "auto"}) for _ in range(2))
         bind(self._undo, description=UNDO).on_click(lambda _: self.undo())
         bind(self._clear, description=CLEAR).on_click(lambda _: self.clear())
         how = widgets.HTML(f'<div style="line-height:1.5;max-width:40em">{both(HOW, "div")}</div>')
@@ -204,7 +206,13 @@ def read(reader: GlyphReader, strokes: Strokes, alphabet: str = "all") -> Pictur
 def reading_picture(reader: GlyphReader, image: np.ndarray, alphabet: str = "all", top: int = 3) -> Picture:
     """A character (ink bright) as the recogniser sees it, beside its best answers, with their probabilities as bars."""
     answers = reader.read(image, alphabet)[:top]
-    said = ", ".join(f"{character} {chance:.0%}" for character, chance in answers)
+    said = ", ".join(f"{character} {percent(chance)}" for character, chance in answers)
     seen = np.uint8(255) - np.uint8(np.clip(normalise(image), 0, 1) * 255)
     paper = Image.fromarray(seen).resize((SHOWN, SHOWN), Image.Resampling.NEAREST)
-    return picture(chances_beside(paper, answers), READ, READ_SAYS.format(answers=said), units=CHANCES)
+    return picture(chances_beside(paper, answers, sound), READ, READ_SAYS.format(answers=said), units=CHANCES)
+
+
+def sound(character: str) -> str:
+    """How a hiragana sounds, to stand behind it for readers of English: " (shi)" for し, "" for a digit."""
+    _, hiragana, said = unicodedata.name(character, "").rpartition("HIRAGANA LETTER ")
+    return f" ({HEPBURN.get(said, said).lower()})" if hiragana else ""

@@ -115,11 +115,9 @@ def feature_box(classifier: ImageClassifier) -> widgets.Widget:
     chosen = widgets.Dropdown()
     bind(chosen, description=PHOTO, options=[(NAMES.get(name, name), name) for name in PHOTOS])
     chosen.value = "cat"
-    own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "auto", "max_width": "16em"})
+    own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "max-content"})
     bind(own, description=OWN)
-    slider = widgets.IntSlider(
-        2, 1, classifier.layers, layout={"width": "min(34em, 100%)"}, style={"description_width": "initial"}
-    )
+    slider = widgets.IntSlider(2, 1, classifier.layers, layout={"width": "min(34em, 100%)"})
     bind(slider, description=LAYER)
 
     def draw(name: str, upload: Any, layer: int) -> Picture:

@@ -75,7 +75,6 @@ def fit_box(weights: int) -> widgets.Widget:
     count = widgets.BoundedFloatText(round(weights / 1e9, 3), min=0.001, max=2000, step=0.5)
     kind = widgets.Dropdown(options=list(BYTES))
     for widget, text in ((count, COUNT), (kind, TYPE)):
-        widget.style.description_width = "initial"
         widget.layout.width = "min(22em, 100%)"
         bind(widget, description=text)
     return live(lambda billions, dtype: fit_picture(round(billions * 1e9) * BYTES[dtype]), billions=count, dtype=kind)

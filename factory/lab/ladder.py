@@ -22,9 +22,9 @@ from factory.language import Text
 from factory.models.llama import LanguageModel
 
 WIDTH, LEFT, LINE = 780, 150, 22
-TITLE = Text("「{question}」への答えを、層の数ごとに", "The answer to 「{question}」 by the number of layers")
+TITLE = Text("「{question}」への答えを、層の数ごとに", 'The answer to "{question}" by the number of layers')
 SAYS = Text("層の数ごとの答え。{answers}。", "The answers by the number of layers. {answers}.")
-SAID = Text("{layers}:「{answer}」", "{layers}: 「{answer}」")
+SAID = Text("{layers}:「{answer}」", '{layers}: "{answer}"')
 NOTHING = Text("(何も言わない)", "(says nothing)")
 
 RIGHT = Text("正しく答えた質問の割合", "Questions answered right")
@@ -67,8 +67,12 @@ class Scores:
 
 
 def answers(model: LanguageModel, question: str, max_tokens: int = 24) -> tuple[str, ...]:
-    """The answer to a question with 1 layer, with 2, and so on to all."""
-    return tuple(model.answer(question, max_tokens, layers=layers) for layers in range(1, model.layers + 1))
+    """The answer to a question with 1 layer, with 2, and so on to all; "…" ends one that would have gone on."""
+    prompt, said = model.prompt(question), []
+    for layers in range(1, model.layers + 1):
+        ids = list(model.generate(prompt, max_tokens, layers))
+        said.append(model.tokenizer.decode(ids).strip() + "…" * (len(ids) == max_tokens))
+    return tuple(said)
 
 
 def ladder_picture(model: LanguageModel, question: str, layers: int | None = None) -> Picture:
@@ -83,7 +87,7 @@ def _ladder(question: str, said: Sequence[str], layers: int) -> Picture:
 
 
 def _rungs(said: Sequence[str], lit: int) -> str:
-    lines = [wrapped(answer, 37, 2) for answer in said]
+    lines = [wrapped(answer, 35, 2) for answer in said]
     heights = [24 + LINE * max(len(text), 1) for text in lines]
     height = sum(heights) + 20
     parts, y = [box(0, 0, WIDTH, height, PAPER, 12)], 10

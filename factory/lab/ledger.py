@@ -57,7 +57,7 @@ def timeline_table(timeline: Timeline, last: int = 12, slowest: bool = False) ->
             + _cell(mark(command.evidence))
             + "</tr>"
         )
-    head = "".join(f'<th scope="col" style="text-align:left">{both(name)}</th>' for name in HEADS)
+    head = "".join(f'<th scope="col" style="text-align:left;white-space:nowrap">{both(name)}</th>' for name in HEADS)
     caption = SHOWN.format(some=len(chosen), all=len(commands))
     plain = "\n".join(f"{number} {command!r}" for number, command in chosen)
     return Html(

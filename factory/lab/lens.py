@@ -30,7 +30,7 @@ TITLE = Text("層ごとに聞いてみた: 次の言葉は?", "Asked after every
 SAYS = Text(
     "「{prompt}」の次の言葉を、{layers} 個の深さで聞いた。1 位の言葉は、{list}。「{wanted}」の確率は最後の層で {chance}、"
     "はじめて 1 位になるのは {first} 層目。",
-    "What follows 「{prompt}」, asked at each of {layers} depths. Best guesses: {list}. 「{wanted}」 ends at {chance}, and is "
+    'What follows "{prompt}", asked at each of {layers} depths. Best guesses: {list}. "{wanted}" ends at {chance}, and is '
     "number 1 first at layer {first}.",
 )
 NEVER = Text("どこでもない(0)", "0, that is, nowhere")
@@ -38,13 +38,13 @@ UNITS = Text("確率(%)、{all:,} 個のトークンの中の順位", "probabili
 HEADS = (
     Text("層", "layer"),
     Text("いちばんの候補", "best guess"),
-    Text("「{wanted}」の確率", "chance of 「{wanted}」"),
+    Text("「{wanted}」の確率", 'chance of "{wanted}"'),
     Text("順位", "rank"),
 )
 AT = Text("{k} 層まで通したときの、次の言葉", "The next word after {k} of {layers} layers")
 AT_SAY = Text(
     "{count}まで: {guesses}。「{wanted}」は {chance}、{rank:,} 位。時間 {time}、重み {weights}、KV キャッシュ {cache}。",
-    "After {count}: {guesses}. 「{wanted}」 {chance}, rank {rank:,}. Time {time}, weights {weights}, KV cache {cache}.",
+    'After {count}: {guesses}. "{wanted}" {chance}, rank {rank:,}. Time {time}, weights {weights}, KV cache {cache}.',
 )
 AT_UNITS = Text("確率(%)、時間、バイト", "probability (%), time, bytes")
 NOTE = Text(
@@ -52,12 +52,12 @@ NOTE = Text(
     "● are chances and time taken here (a simulator's times are not a GPU's), ◇ is memory, computed from the shapes.",
 )
 BEST = Text("この深さの答え", "what this depth says")
-WANTED = Text("「{wanted}」", "「{wanted}」")
+WANTED = Text("「{wanted}」", '"{wanted}"')
 RANK = Text("{rank:,} 位({all:,} 個のうち)", "rank {rank:,} of {all:,}")
 TIME = Text("時間 ●", "time ●")
 WEIGHTS = Text("重み ◇", "weights ◇")
 CACHE = Text("KV キャッシュ ◇({tokens} トークン)", "KV cache ◇ ({tokens} tokens)")
-OF_ALL = Text("{layers} 層で {whole}", "{whole} at {layers}")
+OF_ALL = Text("{layers} 層で {whole}", "{whole} with {layers} layers")
 LAYERS = Text("層の数:", "Layers:")
 FOLLOW = Text("追いかける言葉:", "Follow:")
 FOLLOW_WRITE = Text("空なら、最後の層のいちばんの候補", "left empty: the last layer's best")
@@ -243,10 +243,10 @@ def depth_box(model: LanguageModel, prompt: str = "The capital of Japan is", wan
     def lens(prompt: str, wanted: str) -> Lens:
         return read_layers(model, prompt, wanted)
 
-    followed = widgets.Text(wanted, continuous_update=False, style={"description_width": "13.5em"})
+    followed = widgets.Text(wanted, continuous_update=False)
     followed.layout.width = "min(30em, 100%)"
     bind(followed, description=FOLLOW, placeholder=FOLLOW_WRITE)
-    slider = widgets.IntSlider(model.layers, 1, model.layers, style={"description_width": "13.5em"})
+    slider = widgets.IntSlider(model.layers, 1, model.layers)
     slider.layout.width = "min(40em, 100%)"
     bind(slider, description=LAYERS)
 
@@ -254,6 +254,4 @@ def depth_box(model: LanguageModel, prompt: str = "The capital of Japan is", wan
         ids = prompt_ids(model.tokenizer, prompt)
         return ids if isinstance(ids, Text) else depth_picture(lens(prompt, wanted.strip()), layers)
 
-    start = prompt_line(prompt)
-    start.style.description_width = "13.5em"
-    return live(draw, prompt=start, wanted=followed, layers=slider)
+    return live(draw, prompt=prompt_line(prompt), wanted=followed, layers=slider)

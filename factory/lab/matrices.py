@@ -64,7 +64,7 @@ def product_picture(a: Any, b: Any, step: int = 1) -> Picture:
 def product_box(a: Any, b: Any) -> widgets.Widget:
     """A slider through the answers of a product, with the row and the column that make each."""
     count = _matrix("product_box", a).shape[0] * _matrix("product_box", b).shape[1]
-    slider = widgets.IntSlider(1, 1, count, style={"description_width": "initial"})
+    slider = widgets.IntSlider(1, 1, count)
     bind(slider, description=STEP)
     return live(product_picture, a=a, b=b, step=slider)
 

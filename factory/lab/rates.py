@@ -150,7 +150,7 @@ def tokens_box(device: Device, k: int, n: int) -> widgets.Widget:
 
     A single token is measured at the start, to compare with.
     """
-    slider = widgets.SelectionSlider(options=TOKENS, value=32, style={"description_width": "initial"})
+    slider = widgets.SelectionSlider(options=TOKENS, value=32)
     slider.layout.width = "min(36em, 100%)"
     bind(slider, description=TOKENS_AT_ONCE)
     seen = {1: gemm_rate(device, 1, n, k)}

@@ -20,6 +20,7 @@ from factory.models.tokenizer import Tokenizer
 WIDTH, ROW, LEFT, BAR = 760, 30, 190, 400
 GROOVE = "#e3e8ed"
 LONGEST = 64  # tokens of a prompt in a box, so that each answer comes at once
+LAYOUT = {"width": "min(36em, 100%)"}
 
 SCORES = Text("次のトークンの候補と、そのロジット", "Candidates for the next token, and their logits")
 SCORES_SAY = Text("点数の高い順: {list}。", "Best first: {list}.")
@@ -149,18 +150,14 @@ def prompt_ids(tokenizer: Tokenizer, text: str) -> list[int] | Text:
 
 def prompt_line(text: str) -> widgets.Text:
     """A line for the learner's own prompt; it counts at Enter."""
-    own = widgets.Text(text, continuous_update=False, style=_STYLE, layout={"width": "min(44em, 100%)"})
+    own = widgets.Text(text, continuous_update=False, layout={"width": "min(44em, 100%)"})
     bind(own, description=PROMPT, placeholder=WRITE)
     return own
 
 
-_STYLE = {"description_width": "initial"}  # no label is cut, in whichever language
-_LAYOUT = {"width": "min(36em, 100%)"}
-
-
 def temperature_slider(value: float = 1.0) -> widgets.FloatSlider:
     """The temperature, from 0 (greedy) to 2."""
-    slider = widgets.FloatSlider(value, min=0, max=2, step=0.1, readout_format=".1f", style=_STYLE, layout=_LAYOUT)
+    slider = widgets.FloatSlider(value, min=0, max=2, step=0.1, readout_format=".1f", layout=LAYOUT)
     bind(slider, description=TEMPERATURE)
     return slider
 
@@ -172,10 +169,10 @@ def sampler_box(model: LanguageModel, prompt: str) -> widgets.Widget:
     def logits(ids: tuple[int, ...]) -> np.ndarray:
         return model.logits(ids)[-1]
 
-    top_k = widgets.SelectionSlider(options=[("-", 0)], style=_STYLE, layout=_LAYOUT)
+    top_k = widgets.SelectionSlider(options=[("-", 0)], layout=LAYOUT)
     bind(top_k, description=TOP_K, options=[(str(k), k) for k in (1, 2, 3, 5, 10, 20, 50)] + [(OFF, 0)])
     top_k.value = 0
-    top_p = widgets.FloatSlider(1, min=0.05, max=1, step=0.05, readout_format=".2f", style=_STYLE, layout=_LAYOUT)
+    top_p = widgets.FloatSlider(1, min=0.05, max=1, step=0.05, readout_format=".2f", layout=LAYOUT)
     bind(top_p, description=TOP_P)
 
     def draw(text: str, temperature: float, top_k: int, top_p: float) -> Picture | Text:

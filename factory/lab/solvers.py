@@ -161,7 +161,7 @@ def race_box(device: Device, problem: ConvolutionProblem) -> widgets.Widget:
     for algorithm in dict.fromkeys(one.algorithm for one in full):
         boxes[algorithm] = bind(widgets.Checkbox(True, indent=False), description=ALLOWED.format(algorithm=algorithm))
     limits = [(quantity(size, "B"), size) for size in sorted({0, *(one.workspace for one in full)})]
-    limit = widgets.SelectionSlider(options=[("-", -1)], style={"description_width": "13em"})
+    limit = widgets.SelectionSlider(options=[("-", -1)])
     limit.layout.width = "min(38em, 100%)"
     bind(limit, description=LIMIT, options=[*limits, (NO_LIMIT, -1)])
     limit.value = -1

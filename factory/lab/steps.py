@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from factory.lab.figures import Picture, picture
-from factory.lab.sampler import best, percent, prompt_ids, prompt_line, temperature_slider
+from factory.lab.sampler import LAYOUT, best, percent, prompt_ids, prompt_line, temperature_slider
 from factory.lab.svg import BLUE, INK, PAPER, QUIET, box, disc, pair, word, wrapped
 from factory.lab.svg import picture as drawing
 from factory.lab.switch import bind, live
@@ -21,8 +21,8 @@ WIDTH, ROW, LEFT, CELL = 780, 50, 60, 168
 SHOWN = 3  # candidates a row
 
 TITLE = Text("1 つずつ選んで、文章がのびていく", "A text grows, one choice at a time")
-SAYS = Text("「{prompt}」の続き:「{text}」。{list}", "「{prompt}」 goes on as 「{text}」. {list}")
-STEP = Text("{number}. 「{token}」({chance})", "{number}: 「{token}」 ({chance})")
+SAYS = Text("「{prompt}」の続き:「{text}」。{list}", '"{prompt}" goes on as "{text}". {list}')
+STEP = Text("{number}. 「{token}」({chance})", '{number}: "{token}" ({chance})')
 HEAD_BEST = Text("確率の高い候補(太い枠が選ばれたもの)", "likeliest candidates (thick frame: taken)")
 HEAD_TAKEN = Text("選ばれたもの", "taken")
 UNITS = Text("確率(%)", "probability (%)")
@@ -125,8 +125,7 @@ def _cell(model: LanguageModel, x: float, y: float, token: int, chance: float, t
 
 def step_box(model: LanguageModel, prompt: str, max_tokens: int = 6) -> widgets.Widget:
     """The learner's own prompt, a temperature and a seed, and the text that grows from them."""
-    seed = widgets.IntSlider(1, 1, 10, continuous_update=False, style={"description_width": "initial"})
-    seed.layout.width = "min(36em, 100%)"
+    seed = widgets.IntSlider(1, 1, 10, continuous_update=False, layout=LAYOUT)
     bind(seed, description=SEED)
     temperature = temperature_slider()
     temperature.continuous_update = False

@@ -70,10 +70,19 @@ def dots(x: float, y: float, end: float, step: float, radius: float, colour: str
 
 
 def word(
-    text: str, x: float, y: float, size: float = 12, anchor: str = "middle", fill: str = INK, **more: object
+    text: str,
+    x: float,
+    y: float,
+    size: float = 12,
+    anchor: str = "middle",
+    fill: str = INK,
+    gloss: str = "",
+    **more: object,
 ) -> str:
-    """A text that is the same in every language."""
-    return tag("text", escape(text, quote=False), x=x, y=y, font_size=size, **_unless_usual(anchor, fill), **more)
+    """A text that is the same in every language; a gloss behind it is for readers of English alone."""
+    behind = tag("tspan", escape(gloss, quote=False), lang="en") if gloss else ""
+    inside = escape(text, quote=False) + behind
+    return tag("text", inside, x=x, y=y, font_size=size, **_unless_usual(anchor, fill), **more)
 
 
 def _unless_usual(anchor: str, fill: str) -> dict[str, str | None]:
@@ -106,22 +115,26 @@ def pair(
 
 
 def wrapped(text: str, room: float, most: int) -> list[str]:
-    """A text in at most so many lines, each as wide as `room` wide characters; Latin letters count for 0.6."""
+    """A text in at most so many lines, each as wide as `room` wide characters; Latin letters count for 0.6.
+
+    A token that marks something, such as <|answer|>, stays in one piece.
+    """
     lines = [""]
-    for piece in re.findall(r"[!-~]+ ?|.", " ".join(text.split())):
-        for part in (piece,) if _width(piece) <= room else tuple(piece):
-            if lines[-1] and _width((lines[-1] + part).rstrip()) > room:
+    for piece in re.findall(r"<\|\w+\|> ?|(?:(?!<\|\w+\|>)[!-~])+ ?|.", " ".join(text.split())):
+        for part in (piece,) if ems(piece) <= room else tuple(piece):
+            if lines[-1] and ems((lines[-1] + part).rstrip()) > room:
                 lines.append("")
             lines[-1] += part
     if len(lines) > most:
         last = lines[most - 1].rstrip()
-        while _width(last + "…") > room:
+        while ems(last + "…") > room:
             last = last[:-1]
         lines = [*lines[: most - 1], last + "…"]
     return [line.rstrip() for line in lines if line]
 
 
-def _width(text: str) -> float:
+def ems(text: str) -> float:
+    """About how wide a text is, in wide characters; Latin letters count for 0.6."""
     return sum(0.6 if character.isascii() else 1.0 for character in text)
 
 

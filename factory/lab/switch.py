@@ -13,6 +13,7 @@ import traitlets
 from factory import language
 from factory.lab import page, trouble
 from factory.lab.figures import Html, as_html, both
+from factory.lab.svg import ems
 from factory.language import Text
 
 NAMES = (("日本語", "ja"), ("English", "en"), ("両方 Both", "both"))
@@ -122,6 +123,17 @@ def _speak_all(change: object) -> None:
 state.observe(_speak_all, "code")
 
 
+# Controls whose label stands in front; `Live` makes all labels as wide as the widest.
+LABELLED = (
+    widgets.Text,
+    widgets.Dropdown,
+    widgets.IntSlider,
+    widgets.FloatSlider,
+    widgets.SelectionSlider,
+    widgets.BoundedFloatText,
+)
+
+
 class Live(widgets.VBox):
     """Controls, and below them what a function makes of their values; see `live`."""
 
@@ -144,6 +156,7 @@ class Live(widgets.VBox):
             name: control.value if isinstance(control, widgets.Widget) else control
             for name, control in self._controls.items()
         }
+        self._line_up()
         self.view.add_class("factory-busy")
         try:
             self._shown = _made_by(self._function, values)
@@ -153,6 +166,13 @@ class Live(widgets.VBox):
             self.view.value = as_html(self._shown)
         finally:
             self.view.remove_class("factory-busy")
+
+    def _line_up(self) -> None:
+        """Let no label be cut, in whichever language, and all controls start in one line."""
+        labelled = [control for control in self._controls.values() if isinstance(control, LABELLED)]
+        room = max((ems(control.description) for control in labelled), default=0)
+        for control in labelled:
+            control.style.description_width = f"{room:.1f}em"
 
     def close(self) -> None:
         """Follow nothing any more."""

@@ -177,15 +177,12 @@ def _prepared(classifier: ImageClassifier, photo: Any) -> Sheets:
 
 def tensor_box(classifier: ImageClassifier) -> widgets.Widget:
     """A choice of photos, and of one's own, as sheets; two sliders move over its pixels."""
-    chosen = widgets.Dropdown(style={"description_width": "initial"})
+    chosen = widgets.Dropdown()
     bind(chosen, description=PHOTO, options=[(NAMES.get(name, name), name) for name in PHOTOS])
     chosen.value = "rocket"
     own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "max-content"})
     bind(own, description=OWN)
-    column, row = (
-        widgets.IntSlider(112, 0, 223, style={"description_width": "initial"}, layout={"width": "min(34em, 100%)"})
-        for _ in range(2)
-    )
+    column, row = (widgets.IntSlider(112, 0, 223, layout={"width": "min(34em, 100%)"}) for _ in range(2))
     bind(column, description=COLUMN)
     bind(row, description=ROW)
 

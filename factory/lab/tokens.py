@@ -23,7 +23,7 @@ NEW = "#fdecc8"
 TITLE = Text("文章を切ったトークンと、その番号", "A text cut into tokens, with their numbers")
 SAYS = Text(
     "「{text}」は {letters} 文字、{bytes} バイト、{tokens} トークン: {list}",
-    "「{text}」 has {letters} characters, {bytes} bytes and {tokens} tokens: {list}",
+    '"{text}" has {letters} characters, {bytes} bytes and {tokens} tokens: {list}',
 )
 COUNTS = Text(
     "{letters} 文字 → {bytes} バイト → {tokens} トークン", "{letters} characters → {bytes} bytes → {tokens} tokens"
@@ -41,7 +41,7 @@ WRITE = Text("ここに文章を書いて、Enter を押してください。", 
 MERGING = Text("バイトがトークンになるまで", "From bytes to tokens")
 MERGED = Text(
     "「{text}」を、規則の表の上にあるものから順にくっつけます。{list}",
-    "「{text}」 is joined by the rules, those nearest the top of the list first. {list}",
+    '"{text}" is joined by the rules, those nearest the top of the list first. {list}',
 )
 BYTES = Text("バイト", "bytes")
 START = Text("はじめ", "start")
@@ -160,7 +160,7 @@ def _room(text: str, size: float) -> float:
 
 def token_box(tokenizer: Tokenizer, text: str = "Hello, world! こんにちは、世界!") -> widgets.Widget:
     """A line for the learner's own text, with its tokens below; they follow every letter."""
-    own = widgets.Text(text, style={"description_width": "initial"}, layout={"width": "min(40em, 100%)"})
+    own = widgets.Text(text, layout={"width": "min(40em, 100%)"})
     bind(own, description=LINE, placeholder=WRITE)
     return live(lambda text: token_picture(tokenizer, text), text=own)
 
@@ -207,6 +207,6 @@ def _end(step: Merge) -> float:
 
 def merge_box(tokenizer: Tokenizer, text: str = " Tokyo Tower") -> widgets.Widget:
     """A line for the learner's own word, with the merges that make its tokens."""
-    own = widgets.Text(text, style={"description_width": "initial"}, layout={"width": "min(24em, 100%)"})
+    own = widgets.Text(text, layout={"width": "min(24em, 100%)"})
     bind(own, description=WORD, placeholder=WRITE)
     return live(lambda text: merge_picture(tokenizer, text), text=own)

@@ -115,12 +115,6 @@ def _bytes(amount: float) -> str:
 
 def tower_box(costs: LayerCosts) -> widgets.Widget:
     """A slider of the tower's layers; everything was measured before."""
-    slider = widgets.IntSlider(
-        min(10, costs.layers),
-        1,
-        costs.layers,
-        layout={"width": "min(40em, 100%)"},
-        style={"description_width": "initial"},
-    )
+    slider = widgets.IntSlider(min(10, costs.layers), 1, costs.layers, layout={"width": "min(40em, 100%)"})
     bind(slider, description=LAYERS)
     return live(lambda layers: tower_picture(costs, layers), layers=slider)

@@ -96,7 +96,7 @@ def window_picture(image: Numbers, filter: Numbers, place: int = 1) -> Picture:
 def window_box(image: Numbers, filter: Numbers, place: int = 1) -> widgets.Widget:
     """A slider that moves the window from place to place, starting at one of them."""
     answers = slide(image, filter)
-    slider = widgets.IntSlider(place, 1, answers.size, style={"description_width": "11em"})
+    slider = widgets.IntSlider(place, 1, answers.size)
     slider.layout.width = "min(36em, 100%)"
     bind(slider, description=PLACE)
     return live(lambda place: window_picture(image, filter, place), place=slider)
@@ -218,7 +218,7 @@ def filter_box(device: Device) -> widgets.Widget:
     bind(chosen, description=PHOTO, options=[(NAMES.get(name, name), name) for name in PHOTOS])
     bind(which, description=CHOICE, options=[(name, key) for key, (name, _) in FILTERS.items()])
     chosen.value, which.value = "camera", "sobel_x"
-    own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "auto", "max_width": "16em"})
+    own = widgets.FileUpload(accept="image/*", multiple=False, layout={"width": "max-content"})
     bind(own, description=OWN)
 
     def draw(name: str, upload: Any, filter: str) -> Picture:

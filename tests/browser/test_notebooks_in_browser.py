@@ -1,4 +1,4 @@
-"""Every notebook of the course in a real JupyterLab: it runs, both languages can be read, every figure has a name."""
+"""Every notebook in a real JupyterLab: it runs, both languages can be read, figures have names, no label is cut."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ SEEN = """code => [...document.querySelectorAll(`.jp-RenderedMarkdown div[lang=$
 NAMELESS = """() => [...document.querySelectorAll('.jp-OutputArea :is(img, [role=img], canvas)')]
     .filter(one => one.getClientRects().length && !(one.alt || one.getAttribute('aria-label') || one.closest('.factory-pad')?.innerText))
     .map(one => one.outerHTML.slice(0, 200))"""
+# How many labels of controls and buttons are not seen whole.
+CUT = """() => [...document.querySelectorAll('.jp-OutputArea :is(.widget-label, .jupyter-button)')]
+    .filter(one => one.scrollWidth > one.clientWidth).length"""
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -29,7 +32,9 @@ def test_notebook_runs_and_follows_the_switch(name: str, lab: Callable[[str], La
         opened.page.wait_for_function(f"() => ({SEEN})('{other}') === 0")
         assert opened.page.evaluate(SEEN, code) > 5
         assert opened.page.evaluate(NAMELESS) == []
+        opened.page.wait_for_function(f"() => ({CUT})() === 0")
     opened.switch("both")
     opened.page.wait_for_function(f"() => ({SEEN})('ja') > 5 && ({SEEN})('en') > 5")
+    opened.page.wait_for_function(f"() => ({CUT})() === 0")
     assert opened.page.locator(".factory-bug").count() == 0
     assert opened.console == []

@@ -12,6 +12,7 @@ import factory
 from factory import Device, ModelError, lab
 from factory.lab import drawing, painting
 from factory.lab.drawing import PEN, SIZE, Pad
+from factory.lab.svg import percent
 from factory.models import GlyphPainter, GlyphReader
 
 SEVEN = (((70.0, 60.0), (170.0, 60.0), (110.0, 200.0)),)
@@ -118,24 +119,44 @@ def test_drawn_seven_is_read(reader: GlyphReader) -> None:
     assert drawing.EMPTY.en in box.view.value
 
 
-def test_film_strip_shows_every_step_and_reads_the_last(painter: GlyphPainter, reader: GlyphReader) -> None:
+def test_film_strip_shows_every_step_and_what_is_read_in_it(painter: GlyphPainter, reader: GlyphReader) -> None:
     strip = lab.film_strip(painter, "ね", 4, reader=reader)
-    assert strip.drawing.count("<image") == 5
-    answer, chance = reader.read(painter.draw("ね", 4))[0]
-    assert f"「{answer}」 ({100 * chance:.0f} %)" in strip.note.en
+    assert strip.drawing.count("<image") == 5 and "「ね」 (ne)" in strip.title.en
+    for step, frame in enumerate(painter.frames("ね", 4)):
+        answer, chance = reader.read(frame)[0]
+        told = f"step {step} {'✓ ' if answer == 'ね' else ''}{answer} ({percent(chance)})"
+        assert (told in strip.description.en) == (step > 0)  # of the noise itself nobody is asked
+    assert "✓ ね" in strip.drawing
     many = lab.film_strip(painter, "0", 30)
     assert many.drawing.count("<image") == painting.SHOWN and ">30<" in many.drawing
     with pytest.raises(ModelError):
         lab.film_strip(painter, "漢")
 
 
-def test_paint_box_follows_its_sliders_and_explains_a_wrong_character(painter: GlyphPainter) -> None:
-    box = lab.paint_box(painter, "8")
-    line, steps, *_ = box.children
-    before = box.view.value
-    steps.value = 2
-    assert box.view.value != before
-    line.value = "漢字"
-    assert "factory-error" in box.view.value
-    line.value = " 8 "
-    assert "factory-error" not in box.view.value
+def test_what_is_still_noise_and_refused_by_the_reader_has_a_question_mark(
+    painter: GlyphPainter, reader: GlyphReader
+) -> None:
+    noise, *_, done = painter.frames("7", 2, seed=3)
+    with pytest.raises(ModelError):
+        reader.read(noise)
+    assert painting._read(reader, noise, "7") == "?" and painting._read(reader, done, "7").startswith("✓ 7 ")
+
+
+def test_paint_box_follows_its_controls_and_offers_every_character_with_its_sound(painter: GlyphPainter) -> None:
+    before = lab.state.code
+    try:
+        lab.use("en")
+        box = lab.paint_box(painter, "8")
+        chosen, steps, *_ = box.children
+        drawn = box.view.value
+        steps.value = 2
+        assert box.view.value != drawn
+        assert [value for _, value in chosen.options] == list(painter.characters)
+        labels = dict((value, label) for label, value in chosen.options)
+        assert (labels["8"], labels["し"], labels["を"]) == ("8", "し (shi)", "を (wo)")
+        lab.use("ja")
+        assert chosen.value == "8" and "し" in dict(chosen.options)
+        chosen.value = "む"
+        assert "「む」" in box.view.value
+    finally:
+        lab.use(before)

@@ -24,7 +24,7 @@ def test_each_rung_is_what_the_model_says_there(tiny: LanguageModel) -> None:
     said = lab.ladder_picture(tiny, QUESTION.en, 2).description.en
     for layers in range(1, tiny.layers + 1):
         answer = tiny.answer(QUESTION.en, 24, layers=layers)
-        assert f"{ladder.layers_text(layers).en}: 「{answer or ladder.NOTHING.en}」" in said
+        assert f'{ladder.layers_text(layers).en}: "{answer or ladder.NOTHING.en}' in said
 
 
 def test_quiz_counts_right_answers(tiny: LanguageModel) -> None:
