@@ -143,9 +143,15 @@ class Live(widgets.VBox):
         moving = [control for control in controls.values() if isinstance(control, widgets.Widget)]
         self.view = widgets.HTML()
         super().__init__([*moving, self.view])
-        self._followed: list[tuple[Any, str]] = [(state, "code"), *((control, "value") for control in moving)]
-        for one, trait in self._followed:
-            one.observe(self.draw, trait)
+        self._labelled = [control for control in moving if isinstance(control, LABELLED)]
+        self._followed: list[tuple[Any, str, Callable[[object], None]]] = [
+            *((control, "description", self._line_up) for control in self._labelled),
+            (state, "code", self.draw),
+            *((control, "value", self.draw) for control in moving),
+        ]
+        for one, trait, follow in self._followed:
+            one.observe(follow, trait)
+        self._line_up()
         self.draw()
 
     def draw(self, change: object = None) -> None:
@@ -156,7 +162,6 @@ class Live(widgets.VBox):
             name: control.value if isinstance(control, widgets.Widget) else control
             for name, control in self._controls.items()
         }
-        self._line_up()
         self.view.add_class("factory-busy")
         try:
             self._shown = _made_by(self._function, values)
@@ -167,18 +172,17 @@ class Live(widgets.VBox):
         finally:
             self.view.remove_class("factory-busy")
 
-    def _line_up(self) -> None:
+    def _line_up(self, change: object = None) -> None:
         """Let no label be cut, in whichever language, and all controls start in one line."""
-        labelled = [control for control in self._controls.values() if isinstance(control, LABELLED)]
-        room = max((ems(control.description) for control in labelled), default=0)
-        for control in labelled:
+        room = max((ems(control.description) for control in self._labelled), default=0)
+        for control in self._labelled:
             control.style.description_width = f"{room:.1f}em"
 
     def close(self) -> None:
         """Follow nothing any more."""
         while self._followed:
-            one, trait = self._followed.pop()
-            one.unobserve(self.draw, trait)
+            one, trait, follow = self._followed.pop()
+            one.unobserve(follow, trait)
         super().close()
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
