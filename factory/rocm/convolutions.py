@@ -143,7 +143,7 @@ class Convolutions:
         """What MIOpen offers, and the times that it took here; without times where memory is too short for a run."""
         try:
             pointers = [self._borrow(nbytes, borrowed) for nbytes in sizes]
-            self._find(operands, pointers, borrowed)
+            self._find(operands, pointers)
         except OutOfDeviceMemory:
             return self._offer(operands), _NO_TIMES
         offers = self._offer(operands)
@@ -156,20 +156,21 @@ class Convolutions:
         self._hip.memset(pointer, 0, nbytes)
         return pointer
 
-    def _find(self, operands: _Operands, pointers: Sequence[int], borrowed: ExitStack) -> None:
+    def _find(self, operands: _Operands, pointers: Sequence[int]) -> None:
         """Find 1.0, for what it leaves in MIOpen's database. It fails as a whole where one solver fails to compile;
         then immediate mode offers what it knows without."""
         library = self._library
         need = c_size_t()
         library.call("miopenConvolutionForwardGetWorkSpaceSize", library.handle, *operands, ctypes.byref(need))
-        space = self._borrow(need.value, borrowed) if need.value else None
         x, w, y = pointers
         count, times = c_int(), (AlgorithmTime * len(_ALGORITHMS))()
-        with suppress(LibraryError):
-            library.call(
-                "miopenFindConvolutionForwardAlgorithm", library.handle, operands.x, x, operands.w, w,
-                operands.convolution, operands.y, y, len(times), ctypes.byref(count), times, space, need.value, False,
-            )  # fmt: skip
+        with ExitStack() as borrowed:
+            space = self._borrow(need.value, borrowed) if need.value else None
+            with suppress(LibraryError):
+                library.call(
+                    "miopenFindConvolutionForwardAlgorithm", library.handle, operands.x, x, operands.w, w,
+                    operands.convolution, operands.y, y, len(times), ctypes.byref(count), times, space, need.value, False,
+                )  # fmt: skip
 
     def _offer(self, operands: _Operands) -> list[_Offer]:
         """What immediate mode lists."""

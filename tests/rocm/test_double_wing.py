@@ -102,6 +102,27 @@ def test_find_without_the_room_to_run_tells_what_there_is_and_no_times(rocm_doub
         assert device.memory.in_use == 0
 
 
+def test_find_needs_no_more_room_than_its_hungriest_solver(rocm_double):
+    rocm_double.set(memory=700_000)  # x, w and y and 460,800 bytes of workspace, once
+    with factory.open("rocm") as device:
+        found = device.find(PROBLEM)
+        assert "GemmFwdRest" in {s.solver for s in found} and all(s.evidence == "measured" for s in found)
+
+
+def test_a_solver_that_finds_no_room_is_dropped_with_the_reason(device, monkeypatch):
+    malloc, asked = device.hip.malloc, []
+
+    def full_in_the_race(nbytes, name="hipMalloc", **more):
+        asked.append(nbytes)
+        if nbytes == 460_800 and asked.count(nbytes) > 1:
+            raise OutOfDeviceMemory("device", name=name, asked=nbytes, in_use=0, reserved=0, total=0, free=0)
+        return malloc(nbytes, name, **more)
+
+    monkeypatch.setattr(device.hip, "malloc", full_in_the_race)
+    found = device.find(PROBLEM)
+    assert "460,800" in found.dropped["GemmFwdRest"].en and "ConvDirectNaiveConvFwd" in {s.solver for s in found}
+
+
 def test_find_measures_here_what_miopen_offers(device, rocm_double):
     found = device.find(PROBLEM)
     ran = rocm_double.calls("miopenConvolutionForwardImmediate")
