@@ -38,6 +38,15 @@ def report_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+def report_of_the_broken(program: str, folder: Path) -> tuple[str, dict[str, Any]]:
+    """What is printed, and the report, of the checks of softmax where a program that runs before them breaks it."""
+    (folder / "sitecustomize.py").write_text(program)
+    (folder / "out").mkdir()
+    ran = run("--device", "simulator", "--only", "softmax", cwd=folder / "out", before=str(folder))
+    assert ran.returncode == 1
+    return ran.stdout, report_of(folder / "out")
+
+
 def proved(only: str, wing: str = "rocm") -> Proof:
     proof = Proof({"wing": wing}, only)
     proof.run()
@@ -331,11 +340,7 @@ Device.softmax = softmax
 
 
 def test_what_a_library_wrote_about_a_failure_is_in_the_report(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(TALKING)
-    (tmp_path / "out").mkdir()
-    ran = run("--device", "simulator", "--only", "softmax", cwd=tmp_path / "out", before=str(tmp_path))
-    assert ran.returncode == 1
-    results = report_of(tmp_path / "out")["results"]
+    results = report_of_the_broken(TALKING, tmp_path)[1]["results"]
     for result in results:
         assert ("Error: no such kernel" in result.get("stderr", "")) == (result["outcome"] == "failed")
     assert sum(result["outcome"] == "failed" for result in results) == 3
@@ -350,14 +355,10 @@ Device.softmax = softmax
 
 
 def test_what_brings_its_process_down_is_written_down_and_the_rest_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(DYING)
-    (tmp_path / "out").mkdir()
-    ran = run("--device", "simulator", "--only", "softmax", cwd=tmp_path / "out", before=str(tmp_path))
-    assert ran.returncode == 1
-    report = report_of(tmp_path / "out")
+    printed, report = report_of_the_broken(DYING, tmp_path)
     assert (report["passed"], report["failed"], report["not_looked_at"]) == (4, 3, 0)
     assert all("SIGABRT" in result["exception"] for result in report["results"] if result["outcome"] == "failed")
-    assert ran.stdout.count("failed: MIOpen: softmax") == 3
+    assert printed.count("failed: MIOpen: softmax") == 3
 
 
 def test_a_gpu_that_does_not_come_back_ends_it_with_what_there_is(tmp_path: Path) -> None:

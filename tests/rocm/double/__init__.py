@@ -130,8 +130,9 @@ class Double:
         self._hip.double_fail(name.encode(), nth, status)
 
     def set(self, **settings: float | str) -> None:
-        """devices, memory, what others have of it and the most of one piece (bytes), arch (with commas one for each device), hold (work waits to be waited for), hang (it never ends), order, patience,
-        skew (milliseconds that events lose)."""
+        """devices, memory, what others have of it and the most of one piece (bytes), arch (with commas one for each
+        device), hold (work waits to be waited for), hang (it never ends), order, patience, skew (milliseconds that
+        events lose)."""
         for name, value in settings.items():
             getattr(self._hip, f"double_set_{name}")(value.encode() if isinstance(value, str) else value)
 
